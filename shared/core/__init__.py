@@ -1,0 +1,14 @@
+"""Decisions and the order of effects, without I/O: standard library and `shared.spec` alone; the clock comes in as an argument.
+
+errors.py    the family of errors (a tree in its docstring)
+layout.py    where things lie in the bucket
+messages.py  state items, evidence, decisions, Lambda events
+ports.py     the seams to the outside world
+window.py    how a source is cut into windows
+batches.py   when a batch's earlier commit may be reused
+verdict.py   what a count means for a rule, a batch, a table
+trust.py     whether evidence may be believed
+graph.py     what a halted table holds back; what has work to do
+job.py       what every Glue job does first: claim, pin, guard
+steps/       one module per state of the machine: the order of effects, through ports
+"""

@@ -1,0 +1,69 @@
+"""What follows from what between tables: what a stopped table holds back, which gold tables stand or fall together, what has work to do. Pure."""
+
+from collections.abc import Collection, Mapping
+
+from shared.core.messages import Certified, Entry
+from shared.spec.lake import Lake, Stage, Table
+
+
+def held_back(lake: Lake, stopped: Mapping[str, str]) -> dict[str, str]:
+    """Every table that must wait because of the `stopped` ones (table -> why), those included.
+
+    A table waits for its inputs. Gold tables tied by relationships stop together, so that no visible fact points at a dimension row that
+    its own run did not publish.
+    """
+    held = dict(stopped)
+    while True:
+        more = _waiting(lake, held) | _tied(lake, held)
+        if not more:
+            return held
+        held |= more
+
+
+def has_work(table: Table, certified: Certified, inputs: Mapping[str, int], todo: Collection[str]) -> bool:
+    """Whether a derived or merged table must be computed: it is new, was redefined, or an input moved or is about to.
+
+    `inputs` holds what each input offers now: a Delta version, or of a bronze table the seq of the last batch that held rows.
+    """
+    entry = certified.tables.get(table.name)
+    if entry is None or entry.definition_hash != table.definition_hash:
+        return True
+    return any(name in todo or _moved(entry, name, inputs[name]) for name in table.inputs)
+
+
+def groups_of(lake: Lake, stage: Stage, tables: Collection[str]) -> tuple[str, ...]:
+    """The groups of a stage that have one of the tables, in dependency order, each once."""
+    return tuple(dict.fromkeys(table.group for table in lake.of_stage(stage) if table.name in tables))
+
+
+def content_seq(certified: Certified, bronze: str) -> int:
+    """The seq of a source's last certified batch that held rows; 0 before the first. Kept in its own CERTIFIED entry under its own name."""
+    entry = certified.tables.get(bronze)
+    return 0 if entry is None else entry.consumed[bronze]
+
+
+def _moved(entry: Entry, name: str, offered: int) -> bool:
+    """Batches only add up (a consumed seq past the last one with rows is up to date); a Delta version is equal or it moved."""
+    consumed = entry.consumed.get(name)
+    return consumed is None or (consumed < offered if name.startswith("bronze.") else consumed != offered)
+
+
+def _waiting(lake: Lake, held: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for table in lake.tables:
+        cause = next((name for name in table.inputs if name in held), None)
+        if table.name not in held and cause is not None:
+            found[table.name] = f"waits for {cause}"
+    return found
+
+
+def _tied(lake: Lake, held: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for table in lake.of_stage("stage"):
+        for relationship in table.relationships:
+            pair = (table.name, relationship.to_table)
+            stopped = [name for name in pair if name in held]
+            if len(stopped) == 1:
+                other = pair[0] if stopped[0] == pair[1] else pair[1]
+                found[other] = f"tied to {stopped[0]} by a relationship"
+    return found

@@ -1,0 +1,387 @@
+"""What processes tell each other: state items, evidence, verdicts, Lambda events. Plain values with a JSON form (`shared.spec.codec`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.spec.lake import Severity, Stage
+
+Verdict = Literal["pass", "warn", "halt", "blocked"]
+RunStatus = Literal["running", "passed", "blocked", "failed"]
+GlueStatus = Literal["live", "succeeded", "failed"]
+Phase = Literal["upserts", "deletes"]
+CommitKind = Literal["create", "batch", "merge", "restore", "publish"]
+
+
+# ---- state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """The LOCK item. A released lock has no run, since and lake hash; its fence stays. A lake that never ran has fence 0."""
+
+    run: str | None
+    fence: int
+    since: datetime | None
+    lake_hash: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One table in CERTIFIED: its Delta version, what defined it, and what it consumed of each input (batch seq of bronze, version else)."""
+
+    version: int
+    definition_hash: str
+    consumed: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certified:
+    """The pointer of the whole lake. Before the first commit: no run, no tables."""
+
+    run: str | None
+    tables: Mapping[str, Entry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before)."""
+
+    position: datetime | None
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a gate made of a batch, under which fence."""
+
+    verdict: Verdict
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One frozen window of a source: half-open [lo, hi) of the watermark column."""
+
+    batch_id: str
+    seq: int
+    lo: datetime
+    hi: datetime
+    ingest_time: datetime
+    run: str  # that froze it
+    fence: int
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSetRef:
+    """A staged change set: where, its content digest, the certified version it applies to (None: the table is new), its row counts."""
+
+    table: str
+    path: str
+    digest: str
+    base_version: int | None
+    upserts: int
+    deletes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What gold's gate decided to make true. `change_sets` are in publish order; `entries` is CERTIFIED to be, with gold's versions still open."""
+
+    run: str
+    fence: int
+    change_sets: tuple[ChangeSetRef, ...]
+    entries: Mapping[str, Entry]
+    progress: Mapping[str, Progress]
+    blocked: Mapping[str, str]  # table -> why; decides whether the run ends passed or blocked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableVerdict:
+    """What a gate says of one table, with every finding behind it."""
+
+    table: str
+    verdict: Verdict
+    findings: tuple["Finding", ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One reason. `rule` is None for what is not a rule of the contract (evidence, log, tolerance)."""
+
+    rule: str | None
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """The RUN item: the history of a run. `counts` and `verdicts` are keyed by stage, then table; `timings` hold stage -> ISO start/end."""
+
+    run: str
+    fence: int
+    status: RunStatus
+    started: datetime
+    ended: datetime | None
+    verdicts: Mapping[str, Mapping[str, str]]
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
+    timings: Mapping[str, Mapping[str, str]]
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bypass:
+    """An approved exception: turns a halt of one rule of one table into a warning until it expires."""
+
+    table: str
+    rule: str
+    approver: str
+    ticket: str
+    reason: str
+    expires: datetime
+
+
+# ---- evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleResult:
+    """What a job counted for one rule, as Great Expectations counts.
+
+    `elements` counts the rows judged, `missing` those whose value is NULL, `unexpected` the non-missing ones that break the rule.
+    `observed` is the value of a table or freshness rule (number, or ISO 8601 instant), None elsewhere or where there was no row.
+    """
+
+    rule: str
+    expectation: str
+    kwargs: Mapping[str, Any]
+    element: str | None
+    elements: int
+    missing: int
+    unexpected: int
+    observed: float | int | str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCounts:
+    """read = accepted + rejected + seen."""
+
+    read: int
+    accepted: int
+    rejected: int
+    seen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchEvidence:
+    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None."""
+
+    batch_id: str
+    seq: int
+    lo: datetime
+    hi: datetime
+    contract_hash: str
+    fence: int  # of the run that wrote the commit
+    glue_run: str
+    version: int | None
+    digest: str | None
+    counts: BatchCounts
+    null_positions: int  # rows of the source whose watermark column is NULL: in no window
+    reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
+    rules: tuple[RuleResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestEvidence:
+    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not."""
+
+    run: str
+    fence: int
+    table: str
+    glue_run: str
+    contract_hash: str
+    path: str
+    batches: tuple[BatchEvidence, ...]
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteCounts:
+    """Rows a write inserted, updated and deleted, and those it was handed that changed nothing."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableEvidence:
+    """One silver or gold table in one run.
+
+    Silver: `version` is the table's after the write, `digest` that of its commit; `unchanged` says nothing was written.
+    Gold: `change_set` is what was staged; `version` is the certified version it was computed against (None: a new table).
+    """
+
+    run: str
+    fence: int
+    stage: Stage
+    table: str
+    glue_run: str
+    contract_hash: str
+    definition_hash: str
+    path: str
+    version: int | None
+    digest: str | None
+    unchanged: bool
+    consumed: Mapping[str, int]
+    counts: WriteCounts
+    rules: tuple[RuleResult, ...]
+    change_set: ChangeSetRef | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitMeta:
+    """The JSON that every commit of ours carries in Delta's `userMetadata`.
+
+    `digest` identifies the commit: of a batch the digest of its content, of a publish the one of its change set.
+    `batch` is the batch's whole evidence (its `version` None, since the log knows it), so that evidence can be issued again from the log alone.
+    """
+
+    kind: CommitKind
+    run: str
+    fence: int
+    glue_run: str
+    table: str
+    digest: str | None
+    phase: Phase | None
+    restored_to: int | None
+    batch: BatchEvidence | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogCommit:
+    """One commit of a Delta log. `rows` counts added rows by value of the `_lane` partition, or under "" where there is none."""
+
+    version: int
+    operation: str
+    timestamp: datetime
+    meta: CommitMeta | None
+    metrics: Mapping[str, int]
+    rows: Mapping[str, int]
+
+
+# ---- documents of a run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTable:
+    """Why a table is in a run, and where."""
+
+    table: str
+    stage: Stage
+    group: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """`_runs/<run>/plan.json`: what a run may touch, in which order and groups."""
+
+    run: str
+    fence: int
+    lake_hash: str
+    at: datetime
+    tables: tuple[PlannedTable, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDecision:
+    """`_runs/<run>/gate-<stage>.json`: the verdicts of a stage and what the next one may do.
+
+    `progress` (ingest) is how far each source got; `entries` are the CERTIFIED entries that this stage's tables earned or keep;
+    `todo` the next stage's tables in order; `blocked` tables that wait, with why (the halted ones among them);
+    `change_sets` (stage) what publish must apply, in order.
+    """
+
+    run: str
+    fence: int
+    stage: Stage
+    verdicts: tuple[TableVerdict, ...]
+    progress: Mapping[str, Progress]
+    entries: Mapping[str, Entry]
+    todo: tuple[str, ...]
+    blocked: Mapping[str, str]
+    change_sets: tuple[ChangeSetRef, ...]
+
+
+# ---- Lambda events and answers: names and numbers only, so that the payload stays small
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    run: str
+    machine: str  # ARN of the state machine
+    scheduled: str | None  # the schedule's own time; None when started by hand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswer:
+    fence: int
+    recover: str | None  # a run whose intent must be finished first
+    duplicate: bool  # this schedule was already run: nothing to do
+    groups: tuple[str, ...]  # ingest's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRequest:
+    run: str
+    fence: int
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateAnswer:
+    groups: tuple[str, ...]  # the next stage's; publish is one group, or none
+    halted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRequest:
+    run: str
+    fence: int
+    target: str  # the run whose intent becomes true: `run` itself, or the one being recovered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitAnswer:
+    status: RunStatus
+    blocked: str  # the blocked tables, comma-separated; empty when none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailRequest:
+    run: str
+    machine: str
+    error: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailAnswer:
+    status: RunStatus
+    released: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRequest:
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportAnswer:
+    html: str  # s3 key
+    json: str

@@ -1,0 +1,52 @@
+"""gate: one Lambda, three states. Reads evidence, scans nothing, decides which tables pass and what the next stage may do. Fails closed."""
+
+from collections.abc import Callable, Mapping
+
+from shared.core.graph import groups_of
+from shared.core.job import check_pin
+from shared.core.layout import gate_key, plan_key
+from shared.core.messages import GateAnswer, GateDecision, GateRequest, Plan
+from shared.core.ports import Clock, DeltaLog, Documents, Log, State
+from shared.core.steps.gate_bronze import decide_bronze
+from shared.core.steps.gate_gold import decide_gold, intend
+from shared.core.steps.gate_silver import decide_silver
+from shared.core.steps.judging import Bench, Docket
+from shared.spec.lake import Lake, PinnedLake, Stage
+
+JUDGES: Mapping[Stage, Callable[[Bench, Docket], GateDecision]] = {"ingest": decide_bronze, "refine": decide_silver, "stage": decide_gold}
+
+
+def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: Documents, delta_log: DeltaLog, log: Log, clock: Clock) -> GateAnswer:
+    """Judge one stage and record it. Repeating it gives the same decision. Raises StaleFence, DeployedMidRun, EvidenceMissing (no plan)."""
+    check_pin(state, pinned, run=request.run, fence=request.fence)
+    bench = Bench(
+        request=request,
+        lake=pinned.lake,
+        at=documents.get(plan_key(request.run), Plan).at,
+        state=state,
+        documents=documents,
+        delta_log=delta_log,
+        certified=state.certified(),
+        bypasses=state.bypasses(),
+    )
+    docket = Docket()
+    decision = JUDGES[request.stage](bench, docket)
+    documents.put(gate_key(request.run, request.stage), decision)
+    verdicts = {name: verdict.verdict for name, verdict in docket.verdicts.items()}
+    state.note_stage(request.run, request.fence, request.stage, verdicts=verdicts, counts=docket.counts, at=clock())
+    if request.stage == "stage":
+        intend(bench, decision)
+    _tell(pinned.lake, docket, log)
+    return GateAnswer(groups=_next_groups(pinned.lake, decision), halted=len(docket.halted))
+
+
+def _next_groups(lake: Lake, decision: GateDecision) -> tuple[str, ...]:
+    if decision.stage == "stage":
+        return ("all",) if decision.change_sets else ()
+    return groups_of(lake, "refine" if decision.stage == "ingest" else "stage", decision.todo)
+
+
+def _tell(lake: Lake, docket: Docket, log: Log) -> None:
+    for name, verdict in docket.verdicts.items():
+        tell = log.event if verdict.verdict == "pass" else log.warning
+        tell("verdict", table=name, owner=lake.table(name).owner, verdict=verdict.verdict, findings=[finding.message for finding in verdict.findings])

@@ -1,0 +1,97 @@
+"""The gate after ingest: judges batch by batch; positions move along the unbroken prefix of passed batches only."""
+
+from collections.abc import Sequence
+
+from shared.core.graph import content_seq, has_work, held_back
+from shared.core.layout import table_path
+from shared.core.messages import Batch, BatchEvidence, Entry, Finding, GateDecision, IngestEvidence, Outcome, Progress
+from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding
+from shared.core.trust import doubts_of_batch, doubts_of_ingest
+from shared.core.verdict import judge_batch, verdict_of, with_bypasses
+from shared.spec.lake import Table
+
+
+def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
+    """Verdicts of every source, outcomes of every batch, and the silver tables that have work."""
+    progress: dict[str, Progress] = {}
+    entries: dict[str, Entry] = {}
+    for table in bench.lake.sources:
+        progress[table.name], entry = _judge_source(bench, docket, table)
+        if entry is not None:
+            entries[table.name] = entry
+    blocked = held_back(bench.lake, docket.halted)
+    offered = {name: entry.consumed[name] for name, entry in entries.items()}
+    todo: list[str] = []
+    for table in bench.lake.of_stage("refine"):
+        if table.name not in blocked and has_work(table, bench.certified, offered | _certified_versions(bench), todo):
+            todo.append(table.name)
+    return GateDecision(
+        run=bench.request.run,
+        fence=bench.request.fence,
+        stage="ingest",
+        verdicts=tuple(docket.verdicts.values()),
+        progress=progress,
+        entries=entries,
+        todo=tuple(todo),
+        blocked=blocked,
+        change_sets=(),
+    )
+
+
+def _certified_versions(bench: Bench) -> dict[str, int]:
+    return {name: entry.version for name, entry in bench.certified.tables.items() if not name.startswith("bronze.")}
+
+
+def _judge_source(bench: Bench, docket: Docket, table: Table) -> tuple[Progress, Entry | None]:
+    """Progress and CERTIFIED entry to be of one source, moved along its passed prefix."""
+    request, progress = bench.request, bench.state.progress(table.name)
+    entry = bench.certified.tables.get(table.name)
+    evidence = ingest_evidence(bench, table)
+    if isinstance(evidence, Finding):
+        docket.rule(bench, table, [evidence])
+        return progress, entry
+    doubts = doubts_of_ingest(table, evidence, run=request.run, fence=request.fence)
+    if doubts:
+        docket.rule(bench, table, distrust(doubts))
+        return progress, entry
+    judged = _judge_batches(bench, table, evidence, progress)
+    docket.rule(bench, table, [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem)])
+    docket.counts[table.name] = _totals(evidence)
+    outcomes = {batch.batch_id: Outcome(verdict=verdict_of(findings), fence=request.fence) for batch, findings in judged}
+    if outcomes:
+        bench.state.judge(request.run, request.fence, table.name, outcomes)
+    return _move(table, progress, content_seq(bench.certified, table.name), entry, judged)
+
+
+def _judge_batches(bench: Bench, table: Table, evidence: IngestEvidence, progress: Progress) -> list[tuple[BatchEvidence, tuple[Finding, ...]]]:
+    entry = bench.certified.tables.get(table.name)
+    commits = bench.delta_log.commits(table_path(table), -1 if entry is None else entry.version)
+    pending: Sequence[Batch] = bench.state.pending(table.name)
+    judged = []
+    for expected, batch in enumerate(evidence.batches, start=progress.seq + 1):
+        doubts = doubts_of_batch(table, batch, pending, commits)
+        if batch.seq != expected:
+            doubts.append(f"batch {batch.seq} stands where {expected} belongs")
+        found = tuple(distrust(doubts)) or with_bypasses(table, judge_batch(table, batch, at=bench.at), bench.bypasses, at=bench.at)
+        judged.append((batch, found))
+    return judged
+
+
+def _move(
+    table: Table, progress: Progress, content: int, entry: Entry | None, judged: list[tuple[BatchEvidence, tuple[Finding, ...]]]
+) -> tuple[Progress, Entry | None]:
+    version = 0 if entry is None else entry.version
+    for batch, findings in judged:
+        if verdict_of(findings) == "halt":
+            break
+        progress = Progress(position=batch.hi, seq=batch.seq)
+        if batch.version is not None:
+            version, content = max(version, batch.version), batch.seq
+    if entry is None and progress.seq == 0:
+        return progress, None
+    return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})
+
+
+def _totals(evidence: IngestEvidence) -> dict[str, int]:
+    names = ("read", "accepted", "rejected", "seen")
+    return {"batches": len(evidence.batches)} | {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}

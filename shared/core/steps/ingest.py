@@ -1,0 +1,102 @@
+"""ingest: freeze windows, land each as one batch of bronze, write its rejects and the evidence. Read the source once a window, or not at all."""
+
+from collections.abc import Iterator
+
+from shared.core.batches import holds_rows, last_commit, reissue, reusable
+from shared.core.errors import BadState, DataRejected
+from shared.core.job import JobContext, check_writer, claim_group
+from shared.core.layout import errors_prefix, evidence_key, table_path
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence
+from shared.core.window import Freezer, next_batch, upper_bound
+from shared.spec.lake import Table
+
+
+def ingest(ctx: JobContext) -> None:
+    """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
+    claim_group(ctx)
+    for table in ctx.lake.sources:
+        if table.group == ctx.job.group:
+            _ingest_table(ctx, table)
+
+
+def _ingest_table(ctx: JobContext, table: Table) -> None:
+    landed: list[BatchEvidence] = []
+    problem = None
+    try:
+        for evidence in _land_windows(ctx, table):
+            landed.append(evidence)
+    except DataRejected as refused:
+        problem = str(refused)
+        ctx.log.warning("table_refused", table=table.name, problem=problem)
+    check_writer(ctx)
+    job = ctx.job
+    document = IngestEvidence(
+        run=job.run,
+        fence=job.fence,
+        table=table.name,
+        glue_run=job.glue_run,
+        contract_hash=table.contract_hash,
+        path=table_path(table),
+        batches=tuple(landed),
+        problem=problem,
+    )
+    ctx.documents.put(evidence_key(job.run, "ingest", table.name), document)
+
+
+def _land_windows(ctx: JobContext, table: Table) -> Iterator[BatchEvidence]:
+    base = _certified_version(ctx, table)
+    newest_below = base
+    for batch in _windows(ctx, table):
+        evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
+        newest_below = max(newest_below, evidence.version or 0)
+        yield evidence
+
+
+def _certified_version(ctx: JobContext, table: Table) -> int:
+    """The version whose successors may hold pending batches; creates a table that is not there."""
+    path, entry = table_path(table), ctx.state.certified().tables.get(table.name)
+    latest = ctx.delta_log.latest(path)
+    if latest is None:
+        if entry is not None:
+            raise BadState(
+                f"{table.name} is certified at version {entry.version} but there is no table at {path}; restore it from the bucket's versions"
+            )
+        return ctx.tables.create(table, ctx.writer, ctx.guard)
+    if entry is not None and entry.version > latest:
+        raise BadState(f"{table.name} is certified at version {entry.version} but its log ends at {latest}")
+    return 0 if entry is None else entry.version
+
+
+def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
+    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`."""
+    progress = ctx.state.progress(table.name)
+    pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
+    yield from pending[: ctx.max_windows]
+    if len(pending) >= ctx.max_windows or table.source is None:
+        return
+    job, bound = ctx.job, upper_bound(ctx.sources.clock(table), table.source.watermark)
+    freezer = Freezer(run=job.run, fence=job.fence, at=ctx.clock())
+    while len(pending) < ctx.max_windows:
+        batch = next_batch(table, progress, pending, bound, freezer)
+        if batch is None:
+            return
+        ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
+        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat())
+        pending.append(batch)
+        yield batch
+
+
+def _land(ctx: JobContext, table: Table, batch: Batch, *, base: int, newest_below: int) -> BatchEvidence:
+    commit = last_commit(ctx.delta_log.commits(table_path(table), base), batch.batch_id)
+    if commit is not None and reusable(table, batch, commit, newest_below=newest_below):
+        evidence, how = reissue(commit), "batch_reused"
+    else:
+        evidence = ctx.tables.land(table, batch, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
+        how = "batch_landed"
+    if evidence.version is not None:
+        ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run))
+    counts = evidence.counts
+    ctx.log.event(
+        how, table=table.name, batch_id=batch.batch_id, read=counts.read, accepted=counts.accepted, rejected=counts.rejected, seen=counts.seen
+    )
+    return evidence

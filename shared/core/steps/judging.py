@@ -1,0 +1,87 @@
+"""What the three gates share: the bench they sit on, and how findings become a table's verdict."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.core.errors import EvidenceInvalid, EvidenceMissing
+from shared.core.layout import evidence_key, gate_key
+from shared.core.messages import Bypass, Certified, Finding, GateDecision, GateRequest, IngestEvidence, TableEvidence, TableVerdict
+from shared.core.ports import DeltaLog, Documents, State
+from shared.core.verdict import verdict_of, with_bypasses
+from shared.spec.lake import Lake, Stage, Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One gate's view: the run it judges, plan's time, and where evidence and log are."""
+
+    request: GateRequest
+    lake: Lake
+    at: datetime
+    state: State
+    documents: Documents
+    delta_log: DeltaLog
+    certified: Certified
+    bypasses: tuple[Bypass, ...]
+
+    def decision(self, stage: Stage) -> GateDecision:
+        return read_decision(self.documents, self.request.run, self.request.fence, stage)
+
+
+@dataclass(slots=True, kw_only=True)
+class Docket:
+    """Verdicts as they are reached, and the counts that go into RUN."""
+
+    verdicts: dict[str, TableVerdict] = field(default_factory=dict)
+    counts: dict[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def rule(self, bench: Bench, table: Table, findings: Iterable[Finding]) -> bool:
+        """Record a table's verdict, bypasses applied; whether it may go on."""
+        judged = with_bypasses(table, findings, bench.bypasses, at=bench.at)
+        self.verdicts[table.name] = TableVerdict(table=table.name, verdict=verdict_of(judged), findings=judged)
+        return self.verdicts[table.name].verdict != "halt"
+
+    @property
+    def halted(self) -> dict[str, str]:
+        """table -> first critical message."""
+        return {
+            name: next(finding.message for finding in verdict.findings if finding.severity == "critical")
+            for name, verdict in self.verdicts.items()
+            if verdict.verdict == "halt"
+        }
+
+
+def read_decision(documents: Documents, run: str, fence: int, stage: Stage) -> GateDecision:
+    """An earlier gate's decision of this very run. Raises EvidenceMissing, EvidenceInvalid."""
+    key = gate_key(run, stage)
+    decision = documents.get(key, GateDecision)
+    if (decision.run, decision.fence, decision.stage) != (run, fence, stage):
+        raise EvidenceInvalid(f"{key} belongs to run {decision.run}, fence {decision.fence}, stage {decision.stage}")
+    return decision
+
+
+def ingest_evidence(bench: Bench, table: Table) -> IngestEvidence | Finding:
+    """The table's evidence, or why there is none."""
+    try:
+        return bench.documents.get(evidence_key(bench.request.run, "ingest", table.name), IngestEvidence)
+    except (EvidenceMissing, EvidenceInvalid) as absent:
+        return distrust([str(absent)])[0]
+
+
+def table_evidence(bench: Bench, table: Table) -> TableEvidence | Finding:
+    """The table's evidence, or why there is none."""
+    try:
+        return bench.documents.get(evidence_key(bench.request.run, bench.request.stage, table.name), TableEvidence)
+    except (EvidenceMissing, EvidenceInvalid) as absent:
+        return distrust([str(absent)])[0]
+
+
+def distrust(doubts: Iterable[str]) -> list[Finding]:
+    """Doubts about evidence, as findings that halt and that no bypass lifts."""
+    return [Finding(rule=None, severity="critical", message=f"evidence: {doubt}") for doubt in doubts]
+
+
+def problem_finding(problem: str | None) -> list[Finding]:
+    """What the job itself said stopped the table."""
+    return [] if problem is None else [Finding(rule=None, severity="critical", message=problem)]

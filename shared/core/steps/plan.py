@@ -1,0 +1,68 @@
+"""plan: take the lock, raise the fence, pin lake.json, look for an unfinished intent, say what the run may touch."""
+
+from datetime import datetime
+
+from shared.core.errors import LockHeld
+from shared.core.graph import groups_of
+from shared.core.layout import plan_key
+from shared.core.messages import Lock, Plan, PlanAnswer, PlannedTable, PlanRequest, RunRecord
+from shared.core.ports import Clock, Documents, Executions, Log, State
+from shared.spec.lake import Lake, PinnedLake, Table
+
+
+def plan(
+    request: PlanRequest, *, pinned: PinnedLake, state: State, documents: Documents, executions: Executions, log: Log, clock: Clock
+) -> PlanAnswer:
+    """Repeating it within one run gives the same fence. Raises LockHeld naming the holder, LostRace when another run took the lock meanwhile."""
+    if request.scheduled is not None and state.take_schedule(request.scheduled, request.run) != request.run:
+        log.event("schedule_already_run", scheduled=request.scheduled)
+        return PlanAnswer(fence=0, recover=None, duplicate=True, groups=())
+    at = clock()
+    fence = _take_lock(request, pinned, state, executions, at)
+    state.start_run(_new_record(request.run, fence, at))
+    intent = state.intent()
+    if intent is not None:
+        log.warning("intent_without_commit", intent_run=intent.run)
+        return PlanAnswer(fence=fence, recover=intent.run, duplicate=False, groups=())
+    lake = pinned.lake
+    documents.put(plan_key(request.run), Plan(run=request.run, fence=fence, lake_hash=pinned.hash, at=at, tables=_planned(lake)))
+    groups = groups_of(lake, "ingest", [table.name for table in lake.sources])
+    log.event("planned", fence=fence, tables=len(lake.tables), groups=list(groups))
+    return PlanAnswer(fence=fence, recover=None, duplicate=False, groups=groups)
+
+
+def _take_lock(request: PlanRequest, pinned: PinnedLake, state: State, executions: Executions, at: datetime) -> int:
+    read = state.lock()
+    if read.run == request.run:
+        if read.lake_hash != pinned.hash:
+            raise LockHeld(f"run {request.run} began with another lake.json: deployed mid-run; start again")
+        return read.fence
+    if read.run is not None:
+        _refuse_unless_over(read, request.machine, executions)
+    state.take_lock(read, Lock(run=request.run, fence=read.fence + 1, since=at, lake_hash=pinned.hash))
+    return read.fence + 1
+
+
+def _refuse_unless_over(lock: Lock, machine: str, executions: Executions) -> None:
+    """Never on time alone: two Spark drivers on one Delta table on S3 can lose a commit."""
+    holder = str(lock.run)
+    if not executions.is_terminal(machine, holder):
+        raise LockHeld(f"the lake is held by run {holder} since {lock.since:%Y-%m-%d %H:%M:%S} UTC, which is still running; wait for it or stop it")
+    live = executions.live_glue_runs(holder)
+    if live:
+        raise LockHeld(f"the lake is held by run {holder}: it ended, but its Glue runs {', '.join(live)} have not; stop them or wait")
+
+
+def _new_record(run: str, fence: int, at: datetime) -> RunRecord:
+    return RunRecord(run=run, fence=fence, status="running", started=at, ended=None, verdicts={}, counts={}, timings={}, problem=None)
+
+
+def _planned(lake: Lake) -> tuple[PlannedTable, ...]:
+    return tuple(PlannedTable(table=table.name, stage=table.stage, group=table.group, why=_why(table)) for table in lake.tables)
+
+
+def _why(table: Table) -> str:
+    if table.source is not None:
+        return f"every run reads the next windows of {table.source.relation}"
+    inputs = ", ".join(table.inputs) or "its own SQL"
+    return f"when {inputs} moved since it was last computed, or its definition changed"

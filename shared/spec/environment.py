@@ -1,0 +1,77 @@
+"""One deployment, as `lake/environments.toml` describes it. Values only; what is built from them is in `infra/`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Names in Secrets Manager, never values."""
+
+    mask_key: str
+    servers: Mapping[str, str]  # contract server name -> secret holding JSON {username, password[, host, port, database]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """How a Glue job is sized."""
+
+    type: str
+    count: int
+    timeout_minutes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a run starts by itself: an EventBridge Scheduler expression and an IANA time zone."""
+
+    expression: str
+    time_zone: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One deployment of the lake. Its resources' names are derived here and nowhere else."""
+
+    name: str
+    account: str
+    region: str
+    keeps_data: bool
+    max_windows: int  # per table and run
+    log_retention_days: int
+    workers: Workers
+    schedule: Schedule | None
+    secrets: Secrets
+
+    @property
+    def prefix(self) -> str:
+        return f"sluice-{self.name}"
+
+    @property
+    def bucket(self) -> str:
+        return f"{self.prefix}-{self.account}-{self.region}"
+
+    @property
+    def state_table(self) -> str:
+        return self.prefix
+
+    @property
+    def state_machine(self) -> str:
+        return self.prefix
+
+    @property
+    def machine_arn(self) -> str:
+        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
+
+    def job(self, stage: str) -> str:
+        """Name of the Glue job of a stage."""
+        return f"{self.prefix}-{stage}"
+
+    def function(self, name: str) -> str:
+        """Name of a Lambda function."""
+        return f"{self.prefix}-{name}"
+
+    def database(self, layer: str) -> str:
+        """Name of the Glue database of a layer."""
+        return f"{self.prefix}-{layer}".replace("-", "_")
