@@ -1,6 +1,7 @@
 """The run protocol, by the code that ships, over a world of fakes: killed at every effect, it loses and doubles nothing."""
 
 import copy
+import random
 from dataclasses import replace
 from datetime import timedelta
 
@@ -130,6 +131,25 @@ def test_killed_in_the_first_run_ever_new_runs_leave_the_lake_whole(moment):
         run_until_caught_up(machine)
 
         assert_whole(machine)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_any_few_kills_over_several_days_leave_the_lake_whole(seed):
+    """Kills in one run, in its recovery and in the run after, with or without the fail path, while the shop trades on."""
+    dice = random.Random(seed)
+    machine = Machine()
+    trade(machine, 1)
+    machine.run()
+    for day in (2, 3, 4):
+        trade(machine, day)
+        machine.dies_with_job = dice.random() < 0.5
+        machine.world.faults = {machine.world.effects + dice.randint(1, 170): dice.choice(["before", "after"]) for _ in range(2)}
+        machine.run()
+        if dice.random() < 0.3:
+            machine.lake = redefined(machine.lake, dice.choice(["silver.orders", "gold.dim_product", "gold.fact_sales"]))
+    run_until_caught_up(machine)
+
+    assert_whole(machine)
 
 
 def _first_run_effects() -> int:
