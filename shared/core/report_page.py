@@ -113,17 +113,13 @@ def _findings(report: RunReport) -> str:
 
 
 def _finding_rows(table: TableReport) -> list[tuple[str, ...]]:
-    found = [
-        (
-            _code(table.table),
-            _badge("halt" if finding.severity == "critical" else "warn", finding.severity),
-            _rule(finding.rule),
-            escape(finding.message),
-        )
+    name = _code(table.table)
+    found: list[tuple[str, ...]] = [
+        (name, _badge("halt" if finding.severity == "critical" else "warn", finding.severity), _rule(finding.rule), escape(finding.message))
         for finding in table.findings
     ]
     told = any(finding.message == table.problem for finding in table.findings)
-    return found if table.problem is None or told else [*found, (_code(table.table), _badge("halt", "problem"), "–", escape(table.problem))]
+    return found if table.problem is None or told else [*found, (name, _badge("halt", "problem"), "–", escape(table.problem))]
 
 
 def _stages(report: RunReport) -> str:

@@ -8,7 +8,8 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { max-width: 76rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
-.banner { border-radius: .6rem; padding: 1.1rem 1.4rem; border: 1px solid var(--line); border-left: .5rem solid currentColor; background: var(--card); }
+.banner { border-radius: .6rem; padding: 1.1rem 1.4rem; border: 1px solid var(--line);
+  border-left: .5rem solid currentColor; background: var(--card); }
 .banner h1 { margin: 0 0 .6rem; font-size: 1.35rem; line-height: 1.3; }
 .banner.passed { color: var(--pass); background: var(--pass-bg); } .banner.blocked { color: var(--warn); background: var(--warn-bg); }
 .banner.failed, .banner.unknown { color: var(--halt); background: var(--halt-bg); }
@@ -22,7 +23,8 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .9rem .4rem 0; bo
 thead th { border-top: 0; font-size: .8rem; color: var(--soft); white-space: nowrap; }
 td { font-variant-numeric: tabular-nums; } td.number { text-align: right; } small { color: var(--soft); }
 code, pre { font: .88em/1.5 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; }
-pre { margin: 0; padding: .7rem .9rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--paper); border-radius: .4rem; }
+pre { margin: 0; padding: .7rem .9rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
+  background: var(--paper); border-radius: .4rem; }
 .badge { display: inline-block; padding: 0 .5rem; border-radius: 1rem; font-size: .82rem; white-space: nowrap; background: var(--idle-bg); }
 .badge.pass { color: var(--pass); background: var(--pass-bg); } .badge.warn, .badge.blocked { color: var(--warn); background: var(--warn-bg); }
 .badge.halt { color: var(--halt); background: var(--halt-bg); }

@@ -79,6 +79,8 @@ def _decode_optional(kind: Any, data: Any, where: str) -> Any:
     if data is None:
         return _expect(type(None) in get_args(kind), data, kind, where)
     inner = [arg for arg in get_args(kind) if arg is not type(None)]
+    if set(inner) <= {int, float, str} and len(inner) > 1:
+        return _expect(type(data) in inner, data, kind, where)
     if len(inner) != 1:
         raise CodecError(f"{where}: {kind} is not a type this codec reads")
     return _decode(inner[0], data, where)

@@ -1,0 +1,152 @@
+"""`sluice demo`, which `make run` calls: a fresh lake, two runs with days of trade between them, and what came of it."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+from rich.text import Text
+
+from cli import story
+from cli.lakes import Desk, OpenLake, laptop_of
+from cli.ledger import compared
+from cli.machine import new_run_id
+from cli.outcome import Outcome
+from cli.queries import table_name, tables_of
+from cli.render import duration, examples, out
+from cli.run import followed, show_outcome
+
+if TYPE_CHECKING:
+    from local.laptop import Laptop
+
+T = TypeVar("T")
+app = typer.Typer()
+
+TRADED_DAYS = 3
+QUESTIONS = Path(__file__).with_name("demo_questions.sql")
+# Everything that a laptop makes in its home. What a user put there stays.
+_MADE = ("state", "s3", "emulator", "glue", "logs", "reports", "cdk.out", "ledger.json", "postgres.json", "laptop.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question to gold, in words and in SQL."""
+
+    title: str
+    sql: str
+
+
+@app.command("demo", epilog=examples("sluice demo", "make run"))
+def demo(context: typer.Context) -> None:
+    """The whole story on this laptop: a fresh lake, a first run, three days of trade with planted faults, a second run, and the accounts.
+
+    Begins anew in .local, keeping secrets.toml there, and stops everything at the end. Exit 1 when planted faults and rejects differ.
+    """
+    desk: Desk = context.obj
+    desk.only_on_laptop("demo")
+    began = time.monotonic()
+    questions = read_questions(desk)
+    took: dict[str, float] = {}
+    laptop = laptop_of(desk, story.told)
+    story.chapter("1. A lake on this laptop", "An AWS emulator, a PostgreSQL with a month of a shop's trade, and the template, deployed.")
+    _start_afresh(laptop)
+    _timed(took, "start, fill the shop, deploy", lambda: _up(laptop))
+    try:
+        equal = _tell(desk, laptop, questions, took)
+    finally:
+        laptop.down()
+    console = out()
+    console.print(f"All is stopped; it took {duration(time.monotonic() - began)}. `sluice local up` brings this lake back.", soft_wrap=True)
+    if not equal:
+        raise typer.Exit(1)
+
+
+def read_questions(desk: Desk) -> Sequence[Question]:
+    """Raises Refused, and Misused when the lake lacks a table of theirs: better now than after two runs."""
+    import sqlglot
+
+    lake = desk.compiled().lake
+    parts = re.findall(r"^-- ([^\n]+)\n(.+?);$", QUESTIONS.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for _, sql in parts:
+        for node in tables_of(sqlglot.parse_one(sql, read="duckdb")):
+            table_name(node, lake)
+    return [Question(title=title, sql=sql) for title, sql in parts]
+
+
+def _tell(desk: Desk, laptop: "Laptop", questions: Sequence[Question], took: dict[str, float]) -> bool:
+    """Both runs and all accounts; whether ledger and rejects are equal."""
+    lake = desk.open()
+    story.chapter("2. The first run", "Everything is new: bronze takes all windows in, silver and gold are built, gates decide in between.")
+    first = _run(lake)
+    story.chapter(
+        f"3. {TRADED_DAYS} days of trade", "Orders, updates, deletes, late commits, and faults planted on purpose, which the ledger remembers."
+    )
+    with _waiting("trading"):
+        days = _timed(took, f"{TRADED_DAYS} days of trade", lambda: laptop.shop.trade(TRADED_DAYS, faults=True))
+    story.show_trade(days)
+    story.chapter("4. The second run", "Only what is new is read; what the lookback shows again counts as seen.")
+    second = _run(lake)
+    story.chapter("5. The accounts", "Every row is accounted for: read = accepted + rejected + seen, in every batch.")
+    story.show_accounts((first, second))
+    comparison = compared(lake, laptop.home / "ledger.json")
+    story.show_comparison(comparison)
+    story.show_times(took, (first, second))
+    story.chapter("6. Gold answers", "Each by `sluice sql`, from the certified versions.")
+    for question in questions:
+        story.show_question(lake, question.title, question.sql)
+    story.chapter("7. Where to read on", None)
+    story.show_places((first, second))
+    return comparison.equal
+
+
+def _run(lake: OpenLake) -> Outcome:
+    """One run to its end. A run that did not pass ends the demo with its exit code."""
+    run = new_run_id(datetime.now(UTC))
+    lake.machine.start(run)
+    outcome = followed(lake, run, quiet=False)
+    if outcome.status != "passed":
+        show_outcome(lake, outcome)
+        raise typer.Exit(outcome.exit_code)
+    out().print(Text(f"run {run} passed", style="green"))
+    return outcome
+
+
+def _up(laptop: "Laptop") -> None:
+    with _waiting("starting"):
+        laptop.up()
+
+
+def _start_afresh(laptop: "Laptop") -> None:
+    home = laptop.home
+    laptop.down()
+    if not any((home / name).exists() for name in _MADE):
+        story.told(f"a fresh lake in {home}")
+        return
+    story.told(f"a fresh lake in {home}: what an earlier one left there is removed, secrets.toml is kept")
+    from local.postgres import remove_database
+
+    remove_database(home)
+    for name in _MADE:
+        path = home / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _waiting(what: str) -> AbstractContextManager[object]:
+    """A spinner on a terminal, nothing elsewhere."""
+    return out().status(f"{what} …")
+
+
+def _timed(took: dict[str, float], what: str, act: Callable[[], T]) -> T:
+    started = time.monotonic()
+    done = act()
+    took[what] = time.monotonic() - started
+    return done

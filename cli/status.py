@@ -1,0 +1,87 @@
+"""`sluice status`: who holds the lake, how far each source got, what is certified, the last runs."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from cli.lakes import Desk, OpenLake
+from cli.render import duration, examples, moment, out, show_json, show_table
+from shared.core.messages import RunRecord
+from shared.spec.codec import to_json
+
+app = typer.Typer()
+
+LAST_RUNS = 5
+
+
+@app.command("status", epilog=examples("sluice status", "sluice --env prod status --json"))
+def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Who holds the lake, how far each source got, which versions are certified, and the last runs."""
+    desk: Desk = context.obj
+    lake = desk.open()
+    found = status_of(lake, datetime.now(UTC))
+    show_json(found) if as_json else _show(found)
+
+
+def status_of(lake: OpenLake, at: datetime) -> Mapping[str, Any]:
+    """Plain values. A source's lag is from `at` to its committed position; None before its first commit."""
+    state = lake.state
+    certified = state.certified()
+    entries = {table.name: certified.tables.get(table.name) for table in lake.lake.tables}
+    return {
+        "environment": lake.environment.name,
+        "lock": to_json(state.lock()),
+        "certified_by": certified.run,
+        "sources": [_source(lake, table.name, at) for table in lake.lake.sources],
+        "tables": [{"table": name, "version": None if entry is None else entry.version} for name, entry in entries.items()],
+        "runs": [run_line(record, at) for record in state.runs(LAST_RUNS)],
+    }
+
+
+def run_line(record: RunRecord, at: datetime) -> Mapping[str, Any]:
+    """One run in one line; of a running one, `seconds` is how long it has run."""
+    return {
+        "run": record.run,
+        "status": record.status,
+        "started": record.started,
+        "seconds": ((record.ended or at) - record.started).total_seconds(),
+        "problem": record.problem,
+    }
+
+
+def show_runs(runs: Iterable[Mapping[str, Any]]) -> None:
+    rows = [(run["run"], run["status"], moment(run["started"]), duration(run["seconds"]), run["problem"] or "") for run in runs]
+    show_table(("run", "status", "started (UTC)", "took", "problem"), rows, right=("took",))
+
+
+def _source(lake: OpenLake, name: str, at: datetime) -> Mapping[str, Any]:
+    progress = lake.state.progress(name)
+    waiting = [batch for batch in lake.state.pending(name) if batch.seq > progress.seq]
+    lag = None if progress.position is None else (at - progress.position).total_seconds()
+    return {"table": name, "position": progress.position, "seq": progress.seq, "lag_seconds": lag, "pending_batches": len(waiting)}
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    lock = found["lock"]
+    held = f"held by run {lock['run']} since {lock['since']}" if lock["run"] else "free"
+    out().print(Text(f"environment {found['environment']}; the lake is {held} (fence {lock['fence']})"), soft_wrap=True)
+    sources = [
+        (
+            source["table"],
+            None if source["position"] is None else moment(source["position"]),
+            source["seq"],
+            None if source["lag_seconds"] is None else duration(source["lag_seconds"]),
+            source["pending_batches"],
+        )
+        for source in found["sources"]
+    ]
+    numbers = ("batches", "lag", "pending")
+    show_table(("source", "read up to (UTC)", "batches", "lag", "pending"), sources, right=numbers)
+    show_table(("table", "certified version"), [(table["table"], table["version"]) for table in found["tables"]], right=("certified version",))
+    if found["runs"]:
+        show_runs(found["runs"])
+    else:
+        out().print("no run yet; start one with `sluice run`")

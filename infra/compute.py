@@ -1,0 +1,147 @@
+"""What computes: five Lambdas and four Glue jobs, each under a role of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3_assets as assets
+from constructs import Construct
+
+from infra.access import FUNCTIONS, JOBS, Access, Function
+from infra.acknowledgements import accept
+from infra.bundling import ROOT, Bundles
+from infra.glue_arguments import default_arguments
+from infra.roles import Holdings, grant, job_arn
+from infra.settings import cdk_environment, log_retention, removal_policy
+from shared.spec.lake import Lake, Stage
+
+# Spark 4.1.1, Python 3.13, Delta 4.2.0. Explicit: CloudFormation's own default is years old.
+GLUE_VERSION = "6.0"
+# Beyond one run per group: a twin of a retried start, and a run of an execution that is being stopped.
+SPARE_RUNS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSize:
+    memory_mb: int
+    timeout_seconds: int
+
+
+SIZES: Mapping[Function, FunctionSize] = {
+    "plan": FunctionSize(memory_mb=512, timeout_seconds=120),
+    "gate": FunctionSize(memory_mb=1024, timeout_seconds=300),  # reads evidence and Delta logs of every table
+    "commit": FunctionSize(memory_mb=512, timeout_seconds=120),
+    "report": FunctionSize(memory_mb=512, timeout_seconds=120),
+    "fail": FunctionSize(memory_mb=512, timeout_seconds=120),
+}
+
+
+class ComputeStack(Stack):
+    """Lambdas and Glue jobs, by the names of their steps."""
+
+    def __init__(self, scope: Construct, *, lake: Lake, holdings: Holdings, bundles: Bundles) -> None:
+        environment = holdings.environment
+        super().__init__(scope, f"{environment.prefix}-compute", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        self._holdings = holdings
+        code = lambda_.Code.from_asset(str(bundles.functions))
+        self.functions = {name: self._function(name, access, code) for name, access in FUNCTIONS.items()}
+        security = self._security()
+        library = assets.Asset(self, "JobLibrary", path=str(bundles.jobs))
+        self.jobs = {stage: self._job(stage, access, lake, library, security) for stage, access in JOBS.items()}
+
+    def _function(self, name: Function, access: Access, code: lambda_.Code) -> lambda_.Function:
+        environment, size, label = self._holdings.environment, SIZES[name], name.title()
+        log_group = self._log_group(f"{label}Logs", f"/aws/lambda/{environment.function(name)}")
+        role = iam.Role(self, f"{label}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
+        grant(role, access, self._holdings)
+        function = lambda_.Function(
+            self,
+            label,
+            function_name=environment.function(name),
+            description=f"Step {name} of {environment.prefix}",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,  # pure Python runs anywhere; this is the cheaper one
+            handler=f"lambdas.{name}.handler.handler",
+            code=code,
+            role=role,
+            memory_size=size.memory_mb,
+            timeout=Duration.seconds(size.timeout_seconds),
+            log_group=log_group,
+            environment={"SLUICE_ENVIRONMENT": environment.name, "POWERTOOLS_SERVICE_NAME": environment.function(name)},
+        )
+        accept(function, "AwsSolutions-L1", "Python 3.13 is what Glue 6.0 runs: one bundle, one language version, tested as one.")
+        return function
+
+    def _security(self) -> glue.CfnSecurityConfiguration:
+        key = self._holdings.key.key_arn
+        encryption = glue.CfnSecurityConfiguration.EncryptionConfigurationProperty(
+            cloud_watch_encryption=glue.CfnSecurityConfiguration.CloudWatchEncryptionProperty(cloud_watch_encryption_mode="SSE-KMS", kms_key_arn=key),
+            job_bookmarks_encryption=glue.CfnSecurityConfiguration.JobBookmarksEncryptionProperty(
+                job_bookmarks_encryption_mode="CSE-KMS", kms_key_arn=key
+            ),
+            s3_encryptions=[glue.CfnSecurityConfiguration.S3EncryptionProperty(s3_encryption_mode="SSE-KMS", kms_key_arn=key)],
+        )
+        return glue.CfnSecurityConfiguration(self, "JobSecurity", name=self._holdings.environment.prefix, encryption_configuration=encryption)
+
+    def _job(self, stage: Stage, access: Access, lake: Lake, library: assets.Asset, security: glue.CfnSecurityConfiguration) -> glue.CfnJob:
+        environment, label = self._holdings.environment, stage.title()
+        script = assets.Asset(self, f"{label}Script", path=str(ROOT / "glue_jobs" / f"{stage}.py"))
+        log_prefix = f"/aws-glue/{environment.job(stage)}"
+        role = self._job_role(stage, access, (script, library), log_prefix)
+        job = glue.CfnJob(
+            self,
+            f"{label}Job",
+            name=environment.job(stage),
+            description=f"Stage {stage} of {environment.prefix}",
+            role=role.role_arn,
+            glue_version=GLUE_VERSION,
+            command=glue.CfnJob.JobCommandProperty(name="glueetl", python_version="3", script_location=script.s3_object_url),
+            default_arguments=default_arguments(environment, extra_py_files=library.s3_object_url, log_prefix=log_prefix),
+            worker_type=environment.workers.type,
+            number_of_workers=environment.workers.count,
+            timeout=environment.workers.timeout_minutes,
+            # Only Step Functions repeats, and only what waiting helps.
+            max_retries=0,
+            execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=len(groups(lake, stage)) + SPARE_RUNS),
+            security_configuration=security.ref,
+        )
+        job.node.add_dependency(role)
+        return job
+
+    def _job_role(self, stage: Stage, access: Access, code: tuple[assets.Asset, ...], log_prefix: str) -> iam.Role:
+        label = stage.title()
+        role = iam.Role(self, f"{label}JobRole", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
+        for stream in ("error", "output"):
+            self._log_group(f"{label}{stream.title()}Logs", f"{log_prefix}/{stream}").grant_write(role)
+        grant(role, access, self._holdings)
+        own = job_arn(role, self._holdings.environment, stage)
+        role.add_to_policy(iam.PolicyStatement(sid="AskForTwins", actions=["glue:GetJobRun"], resources=[own]))
+        sources = [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in code]
+        role.add_to_policy(iam.PolicyStatement(sid="ReadCode", actions=["s3:GetObject"], resources=sources))
+        # CloudWatch knows no resources for metrics; the namespace takes their place.
+        metrics = iam.PolicyStatement(sid="PutMetrics", actions=["cloudwatch:PutMetricData"], resources=["*"])
+        metrics.add_condition("StringEquals", {"cloudwatch:namespace": "Glue"})
+        role.add_to_policy(metrics)
+        accept(role, "AwsSolutions-IAM5[Resource::*]", "cloudwatch:PutMetricData takes no resource; the condition holds it to Glue's own namespace.")
+        return role
+
+    def _log_group(self, label: str, name: str) -> logs.LogGroup:
+        environment = self._holdings.environment
+        return logs.LogGroup(
+            self,
+            label,
+            log_group_name=name,
+            retention=log_retention(environment),
+            encryption_key=self._holdings.key,
+            removal_policy=removal_policy(environment),
+        )
+
+
+def groups(lake: Lake, stage: Stage) -> frozenset[str]:
+    """The Glue runs that one stage may start at once. Publish is one."""
+    return frozenset(table.group for table in lake.of_stage(stage)) if stage != "publish" else frozenset({"all"})

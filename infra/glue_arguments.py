@@ -1,0 +1,54 @@
+"""What every Glue job is started with, whatever it does. The laptop's launcher reads the same arguments."""
+
+from collections.abc import Mapping
+
+from infra.settings import cores
+from shared.spec.environment import Environment
+
+# A second guard: masking keeps its key out of plans altogether; should 64 bytes of key ever become a literal, Spark shows none of its digits.
+REDACTED = "[0-9A-Fa-f]{128}"
+
+
+def default_arguments(environment: Environment, *, extra_py_files: str, log_prefix: str) -> Mapping[str, str]:
+    """Arguments that no run changes. Names of secrets and values of any kind stay out: Glue may log arguments.
+
+    No `--extra-jars`: Glue carries the PostgreSQL, Redshift and Delta jars itself, and the laptop's launcher puts the same on its class path.
+    """
+    return {
+        "--environment": environment.name,
+        "--extra-py-files": extra_py_files,
+        "--datalake-formats": "delta",
+        "--conf": chained(spark_conf(environment)),
+        "--custom-logGroup-prefix": log_prefix,
+        "--enable-auto-scaling": "true",
+        "--enable-continuous-cloudwatch-log": "true",
+        "--enable-job-insights": "true",
+        "--enable-metrics": "true",
+        "--enable-observability-metrics": "true",
+        "--job-bookmark-option": "job-bookmark-disable",
+        "--job-language": "python",
+    }
+
+
+def spark_conf(environment: Environment) -> Mapping[str, str]:
+    """Static settings, which only the command line can set, and those that follow from the size of the job."""
+    at_once = str(cores(environment))
+    return {
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Both: without the JVM's own zone, JDBC timestamps without a zone are silently wrong.
+        "spark.sql.session.timeZone": "UTC",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",
+        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+        # S3A's own default is us-east-2.
+        "spark.hadoop.fs.s3a.endpoint.region": environment.region,
+        "spark.sql.redaction.string.regex": REDACTED,
+        "spark.sql.shuffle.partitions": at_once,
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": at_once,
+        "spark.databricks.delta.snapshotPartitions": str(environment.workers.count),
+    }
+
+
+def chained(conf: Mapping[str, str]) -> str:
+    """Glue takes one `--conf`; further ones go into its value."""
+    return " --conf ".join(f"{key}={value}" for key, value in conf.items())

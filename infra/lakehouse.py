@@ -1,0 +1,47 @@
+"""The four stacks of one environment, wired by objects, and the app they stand in."""
+
+from collections.abc import Sequence
+
+from aws_cdk import App, Tags
+
+from infra.acknowledgements import check_solutions
+from infra.bundling import Bundles
+from infra.catalogue import CatalogueStack
+from infra.compute import ComputeStack
+from infra.roles import Holdings
+from infra.storage import StorageStack
+from infra.workflow import WorkflowStack
+from shared.spec.environment import Environment
+from shared.spec.lake import Lake
+
+# Said here, not in cdk.json: `python app.py` and `cdk synth` must give the same templates.
+FLAGS = {
+    "@aws-cdk/core:enablePartitionLiterals": True,
+    # A stack cannot be deleted under another that still uses what it made.
+    "@aws-cdk/core:defaultCrossStackReferences": "strong",
+}
+
+
+def new_app(outdir: str | None = None) -> App:
+    """An app whose stacks are held to AwsSolutions. Without `outdir`, CDK_OUTDIR says where its assembly goes."""
+    app = App(outdir=outdir, analytics_reporting=False, context=dict(FLAGS))
+    check_solutions(app)
+    return app
+
+
+def chosen_environments(app: App, lake: Lake) -> Sequence[Environment]:
+    """All of them, or the one that `-c env=…` names. Raises UnknownTable naming those there are."""
+    name = app.node.try_get_context("env")
+    return list(lake.environments.values()) if name is None else [lake.environment(name)]
+
+
+def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bundles) -> None:
+    """Storage, catalogue, compute and workflow of one environment."""
+    storage = StorageStack(app, environment=environment)
+    holdings = Holdings(environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key)
+    catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket)
+    compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles)
+    workflow = WorkflowStack(app, environment=environment, key=storage.key, functions=compute.functions, jobs=compute.jobs)
+    for stack in (storage, catalogue, compute, workflow):
+        Tags.of(stack).add("application", "sluice")
+        Tags.of(stack).add("environment", environment.name)

@@ -1,0 +1,105 @@
+"""Where the lake and its state live: one bucket, one table, one key. Nothing here is deleted with the stack when the environment keeps its data."""
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.acknowledgements import accept
+from infra.settings import cdk_environment, removal_policy
+from shared.spec.environment import Environment
+
+# An intent refers to its change sets until a later run finished it. A lake that nobody recovers for this long must be rebuilt from bronze.
+STAGING_DAYS = 90
+
+
+class StorageStack(Stack):
+    """The bucket, the state table and the key that encrypts them, the logs and the queue."""
+
+    def __init__(self, scope: Construct, *, environment: Environment) -> None:
+        super().__init__(scope, f"{environment.prefix}-storage", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        removal = removal_policy(environment)
+        self.key = self._key(environment, removal)
+        self.bucket = self._bucket(environment, removal)
+        self.state = self._state(environment, removal)
+        CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
+        CfnOutput(self, "StateTableName", value=self.state.table_name)
+
+    def _key(self, environment: Environment, removal: RemovalPolicy) -> kms.Key:
+        key = kms.Key(
+            self,
+            "Key",
+            alias=f"alias/{environment.prefix}",
+            description=f"Everything that {environment.prefix} stores",
+            enable_key_rotation=True,
+            removal_policy=removal,
+        )
+        # The star is the key itself (a key policy speaks of its own key only); the condition holds it to this lake's log groups.
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="LogsOfThisLake",
+                principals=[iam.ServicePrincipal(f"logs.{environment.region}.amazonaws.com")],
+                actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"],
+                resources=["*"],
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": [self._log_groups(prefix) for prefix in log_prefixes(environment)]}},
+            )
+        )
+        return key
+
+    def _log_groups(self, prefix: str) -> str:
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{prefix}*"
+
+    def _bucket(self, environment: Environment, removal: RemovalPolicy) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Lake",
+            bucket_name=environment.bucket,
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            removal_policy=removal,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="staging",
+                    prefix="_staging/",
+                    expiration=Duration.days(STAGING_DAYS),
+                    noncurrent_version_expiration=Duration.days(1),
+                ),
+                # A killed Spark leaves parts that nobody sees and everybody pays for.
+                s3.LifecycleRule(id="broken-uploads", abort_incomplete_multipart_upload_after=Duration.days(7)),
+            ],
+        )
+        accept(
+            bucket,
+            "AwsSolutions-S1",
+            "Who read what is CloudTrail's to record (S3 data events, complete and in order); server access logs are best effort and would "
+            "need a second bucket without this key.",
+        )
+        return bucket
+
+    def _state(self, environment: Environment, removal: RemovalPolicy) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "State",
+            table_name=environment.state_table,
+            partition_key=dynamodb.Attribute(name="kind", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(point_in_time_recovery_enabled=True),
+            deletion_protection=environment.keeps_data,
+            removal_policy=removal,
+        )
+
+
+def log_prefixes(environment: Environment) -> tuple[str, ...]:
+    """How the names of all of a lake's log groups begin."""
+    return (f"/aws/lambda/{environment.prefix}-", f"/aws-glue/{environment.prefix}", f"/aws/vendedlogs/states/{environment.state_machine}")

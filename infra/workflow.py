@@ -1,0 +1,144 @@
+"""What drives a run: the state machine of `step_functions/lake.asl.json`, and the schedule that starts it."""
+
+import json
+from collections.abc import Mapping
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from infra.access import Function
+from infra.acknowledgements import accept
+from infra.bundling import ROOT
+from infra.roles import job_arn
+from infra.settings import cdk_environment, job_state_seconds, log_retention, machine_seconds, removal_policy
+from shared.spec.environment import Environment, Schedule
+from shared.spec.lake import Stage
+
+DEFINITION = ROOT / "step_functions" / "lake.asl.json"
+# A schedule need not strike to the second; a run that could not be started is tried again for an hour, then kept in the queue.
+WINDOW_MINUTES = 5
+RETRY_SECONDS = 3600
+RETRIES = 10
+
+
+class WorkflowStack(Stack):
+    """The state machine and, where the environment has one, its schedule."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        environment: Environment,
+        key: kms.IKey,
+        functions: Mapping[Function, lambda_.IFunction],
+        jobs: Mapping[Stage, glue.CfnJob],
+    ) -> None:
+        super().__init__(scope, f"{environment.prefix}-workflow", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        self.machine = self._machine(environment, key, functions, jobs)
+        if environment.schedule is not None:
+            self._schedule(environment, environment.schedule, key)
+        CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
+
+    def _machine(
+        self, environment: Environment, key: kms.IKey, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]
+    ) -> sfn.StateMachine:
+        log_group = logs.LogGroup(
+            self,
+            "MachineLogs",
+            log_group_name=f"/aws/vendedlogs/states/{environment.state_machine}",
+            retention=log_retention(environment),
+            encryption_key=key,
+            removal_policy=removal_policy(environment),
+        )
+        functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in functions.items()}
+        jobs_by_name = {f"{stage.title()}Job": job.ref for stage, job in jobs.items()}
+        return sfn.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=environment.state_machine,
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            definition_body=sfn.DefinitionBody.from_string(definition(environment)),
+            definition_substitutions={**functions_by_name, **jobs_by_name},
+            role=self._machine_role(environment, functions, jobs),
+            tracing_enabled=True,
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+        )
+
+    def _machine_role(self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]) -> iam.Role:
+        role = iam.Role(self, "MachineRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="InvokeSteps", actions=["lambda:InvokeFunction"], resources=[function.function_arn for function in functions.values()]
+            )
+        )
+        # `.sync` polls Glue and stops what it started when the execution is stopped; unlike other integrations it needs no EventBridge rule.
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid="RunJobs",
+                actions=["glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"],
+                resources=[job_arn(role, environment, stage) for stage in jobs],
+            )
+        )
+        # CDK adds log delivery and tracing, which know no resources.
+        accept(
+            role,
+            "AwsSolutions-IAM5[Resource::*]",
+            "Log delivery (logs:*LogDelivery, resource policies) and X-Ray have no resource-level permissions.",
+        )
+        return role
+
+    def _schedule(self, environment: Environment, schedule: Schedule, key: kms.IKey) -> None:
+        missed = sqs.Queue(
+            self,
+            "MissedRuns",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+            removal_policy=removal_policy(environment),
+        )
+        accept(missed, "AwsSolutions-SQS3", "This is the dead-letter queue.")
+        role = iam.Role(self, "ScheduleRole", assumed_by=self._scheduler(environment))
+        role.add_to_policy(iam.PolicyStatement(sid="StartRun", actions=["states:StartExecution"], resources=[self.machine.state_machine_arn]))
+        role.add_to_policy(iam.PolicyStatement(sid="KeepMissed", actions=["sqs:SendMessage"], resources=[missed.queue_arn]))
+        role.add_to_policy(iam.PolicyStatement(sid="UseKey", actions=["kms:Decrypt", "kms:GenerateDataKey"], resources=[key.key_arn]))
+        rule = scheduler.CfnSchedule(
+            self,
+            "Schedule",
+            name=environment.prefix,
+            description=f"Starts a run of {environment.prefix}",
+            schedule_expression=schedule.expression,
+            schedule_expression_timezone=schedule.time_zone,
+            state="ENABLED" if schedule.enabled else "DISABLED",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="FLEXIBLE", maximum_window_in_minutes=WINDOW_MINUTES),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=self.machine.state_machine_arn,
+                role_arn=role.role_arn,
+                # The schedule's own time, not the delivery's: a delivery that comes twice is one run.
+                input=json.dumps({"scheduled": "<aws.scheduler.scheduled-time>"}),
+                dead_letter_config=scheduler.CfnSchedule.DeadLetterConfigProperty(arn=missed.queue_arn),
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_event_age_in_seconds=RETRY_SECONDS, maximum_retry_attempts=RETRIES),
+            ),
+        )
+        rule.node.add_dependency(role)
+
+    def _scheduler(self, environment: Environment) -> iam.IPrincipal:
+        """Only this account's schedules may use the role."""
+        return iam.ServicePrincipal("scheduler.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": environment.account}})
+
+
+def definition(environment: Environment) -> str:
+    """The state machine's text with this environment's timeouts: numbers, which CloudFormation's own substitution cannot give to a JSON file."""
+    text = DEFINITION.read_text(encoding="utf-8")
+    seconds = {"${JobStateSeconds}": job_state_seconds(environment), "${MachineSeconds}": machine_seconds(environment)}
+    for name, value in seconds.items():
+        text = text.replace(f'"{name}"', str(value))
+    return text

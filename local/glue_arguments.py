@@ -1,0 +1,52 @@
+"""A Glue job's own arguments, read as Glue reads them: which are Glue's, which the script's, and how one `--conf` holds many."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from local.errors import LaptopError
+
+# Glue takes these for itself; everything else reaches the script.
+_GLUES_OWN = ("--conf", "--extra-py-files", "--extra-jars", "--datalake-formats")
+# Glue installs packages or reads files that the laptop would silently leave out.
+_UNSUPPORTED = ("--additional-python-modules", "--extra-files", "--user-jars-first")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What `spark-submit` is told of a job. Two jobs with equal submissions can run in the same kind of process."""
+
+    conf: tuple[str, ...]  # key=value
+    py_files: tuple[str, ...]  # s3:// addresses
+    jars: tuple[str, ...]  # s3:// addresses
+    formats: str
+
+
+def submission(arguments: Mapping[str, str]) -> Submission:
+    """Glue's own part. Raises LaptopError for what the laptop cannot do."""
+    refused = [name for name in _UNSUPPORTED if arguments.get(name)]
+    if refused:
+        raise LaptopError(f"job argument {', '.join(refused)}: the laptop does not do this; ship the code in --extra-py-files")
+    return Submission(
+        conf=split_conf(arguments.get("--conf", "")),
+        py_files=_addresses(arguments.get("--extra-py-files", "")),
+        jars=_addresses(arguments.get("--extra-jars", "")),
+        formats=arguments.get("--datalake-formats", ""),
+    )
+
+
+def split_conf(value: str) -> tuple[str, ...]:
+    """`a=1 --conf b=2` is two settings. Raises LaptopError when a part is no `key=value`."""
+    parts = tuple(part.strip() for part in f" {value}".split(" --conf ") if part.strip())
+    for part in parts:
+        if "=" not in part:
+            raise LaptopError(f"job argument --conf: '{part}' is not key=value; further settings are chained as 'a=1 --conf b=2'")
+    return parts
+
+
+def script_arguments(arguments: Mapping[str, str]) -> Sequence[str]:
+    """What the script finds in `sys.argv`; an argument without a value stands alone."""
+    return [part for name, value in arguments.items() if name not in _GLUES_OWN for part in ((name, value) if value else (name,))]
+
+
+def _addresses(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -1,0 +1,104 @@
+"""What Glue has built in, as a generated SPARK_CONF_DIR: jars, the s3:// scheme, the endpoint, a laptop's size. Nothing that a job says itself."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.aws import Emulated
+from local.errors import LaptopError
+from local.jars import jar_files
+from local.places import spark_home
+
+# Where Glue's `--datalake-formats` brings jars, those of the laptop are in the same class path only when it is asked for.
+_FORMATS: Mapping[str, str] = {"delta": "io.delta_"}
+
+_LOG4J = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
+logger.native.name = org.apache.hadoop.util.NativeCodeLoader
+logger.native.level = error
+logger.metrics.name = org.apache.hadoop.metrics2
+logger.metrics.level = error
+logger.plans.name = org.apache.spark.sql.catalyst.util.SparkStringUtils
+logger.plans.level = error
+logger.strings.name = org.apache.spark.util.SparkStringUtils
+logger.strings.level = error
+logger.window.name = org.apache.spark.sql.execution.window.WindowExec
+logger.window.level = error
+"""
+
+
+def write_conf(folder: Path, *, formats: str, aws: Emulated, warehouse: Path) -> Path:
+    """Write `spark-defaults.conf` and `log4j2.properties` for jobs with these `--datalake-formats`; the folder to point SPARK_CONF_DIR at."""
+    conf = folder / (f"conf-{formats}" if formats else "conf")
+    conf.mkdir(parents=True, exist_ok=True)
+    settings = _defaults(class_path(formats), aws, warehouse)
+    (conf / "spark-defaults.conf").write_text("".join(f"{key} {value}\n" for key, value in settings.items()), encoding="utf-8")
+    (conf / "log4j2.properties").write_text(_LOG4J, encoding="utf-8")
+    return conf
+
+
+def class_path(formats: str) -> str:
+    """The jars a job with these formats sees. Raises LaptopError for a format the laptop has no jars of."""
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    unknown = [name for name in wanted if name not in _FORMATS]
+    if unknown:
+        raise LaptopError(f"--datalake-formats {', '.join(unknown)}: the laptop has jars for {', '.join(_FORMATS)} only; add them to local/jars.py")
+    unwanted = tuple(prefix for name, prefix in _FORMATS.items() if name not in wanted)
+    # This class path comes before Spark's own: what Spark brings itself must stay Spark's (its netty is newer than the AWS SDK's).
+    sparks = {_artifact(jar.name) for jar in (spark_home() / "jars").glob("*.jar")}
+    chosen = [jar for jar in jar_files() if _artifact(jar.name.partition("_")[2]) not in sparks and not (unwanted and jar.name.startswith(unwanted))]
+    return os.pathsep.join(str(jar) for jar in chosen)
+
+
+def _artifact(name: str) -> str:
+    """`netty-common` of `netty-common-4.1.126.Final.jar`."""
+    return re.split(r"-\d", name, maxsplit=1)[0]
+
+
+def process_environment(*, conf: Path, aws: Emulated, scratch: Path) -> Mapping[str, str]:
+    """The whole environment of a Spark process: like Glue's, it runs in UTC and knows its credentials; nothing is inherited but the path."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "LANG", "SSL_CERT_FILE") if name in os.environ}
+    return {
+        **kept,
+        **aws.environment(),
+        "SPARK_HOME": str(spark_home()),
+        "SPARK_CONF_DIR": str(conf),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_DIRS": str(scratch),
+        # Short jobs on few cores: the quick compiler and the small collector start faster and are enough.
+        "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={scratch}",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(scratch),
+        "TZ": "UTC",
+    }
+
+
+def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:
+    return {
+        "spark.master": "local[2]",
+        "spark.driver.memory": "2g",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraClassPath": jars,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.warehouse.dir": warehouse.as_uri(),
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.hadoop.fs.AbstractFileSystem.s3.impl": "org.apache.hadoop.fs.s3a.S3A",
+        "spark.hadoop.fs.s3a.endpoint": aws.endpoint,
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+        "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+        "spark.databricks.delta.snapshotPartitions": "2",
+    }

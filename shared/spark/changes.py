@@ -1,0 +1,123 @@
+"""Owns a computed change set while it is worked on: persisted once, weighed once, written to a silver table or told apart for staging."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from shared.core.errors import BadState, DataRejected
+from shared.core.messages import CommitMeta, WriteCounts
+from shared.core.ports import Guard, Writer, Written
+from shared.spark.digests import content_digest, digest_aggregates, row_digest
+from shared.spark.frames import CHANGE
+from shared.spark.refusals import halting
+from shared.spark.rules import column
+from shared.spark.store import Store
+from shared.spec.lake import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """A weighed change set. `rows` (without those that stay the same) have `columns` and `_change`."""
+
+    rows: DataFrame
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    counts: WriteCounts
+    digest: str
+
+    @property
+    def upserts(self) -> DataFrame:
+        return self.rows.where(F.col(CHANGE) != "delete").select(*(column(name) for name in self.columns))
+
+    @property
+    def deletes(self) -> DataFrame:
+        return self.rows.where(F.col(CHANGE) == "delete").select(*(column(name) for name in self.key))
+
+    @property
+    def written(self) -> int:
+        return self.counts.inserted + self.counts.updated
+
+    @property
+    def total(self) -> int:
+        return self.written + self.counts.deleted
+
+
+@contextmanager
+def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]) -> Iterator[Changes]:
+    """A change set (`frames.change_set`) computed once; let go when the block ends.
+
+    Raises DataRejected when a key comes out more than once (it could not be merged, whatever a gate says) or a row cannot be computed.
+    """
+    changes.persist(StorageLevel.DISK_ONLY)
+    try:
+        with halting(table):
+            row = changes.agg(*_measures(changes, columns, key)).first()
+            again = changes.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
+        if again:
+            raise DataRejected(f"{table.name}: {again:,} keys ({', '.join(key)}) come out more than once; make the SQL give one row per key")
+        if row is None:
+            raise DataRejected(f"{table.name}: its change set could not be counted")
+        yield _changes(table, changes, columns, key, row)
+    finally:
+        changes.unpersist()
+
+
+def write_changes(store: Store, table: Table, changes: Changes, writer: Writer, guard: Guard, *, whole: bool) -> Written:
+    """Bring a silver table to its change set in one commit; with nothing to change, none. Counts are those that Delta's log gives.
+
+    `whole`: the schema differs, `changes` holds every row as an insert, and content and schema are replaced.
+    """
+    if not whole and not changes.total:
+        latest = store.latest(table)
+        if latest is None:
+            raise BadState(f"{table.name}: there is no table to leave unchanged")
+        return Written(version=latest, digest=None, unchanged=True, counts=changes.counts)
+    meta = CommitMeta(
+        kind="merge",
+        run=writer.run,
+        fence=writer.fence,
+        glue_run=writer.glue_run,
+        table=table.name,
+        digest=changes.digest,
+        phase=None,
+        restored_to=None,
+        batch=None,
+    )
+    if whole:
+        version = store.overwrite(table, changes.upserts, changes.written, table.partitions, meta, guard)
+    else:
+        version = store.merge(table, changes.rows, changes.key, changes.columns, meta, guard)
+    return Written(version=version, digest=changes.digest, unchanged=False, counts=changes.counts)
+
+
+def staged_digest(table: Table, upserts: DataFrame, deletes: DataFrame) -> tuple[str, int, int]:
+    """Digest and row counts of a change set as its files hold it; the digest is that of `weighed` for the same rows."""
+    columns = tuple(upserts.columns)
+    written = upserts.agg(*digest_aggregates(row_digest(upserts, columns))).first()
+    removed = deletes.agg(*digest_aggregates(row_digest(deletes, table.key))).first()
+    if written is None or removed is None:
+        raise DataRejected(f"{table.name}: its change set could not be counted")
+    digest = content_digest(written, removed, salt=_salt(table, columns))
+    return digest, int(written["_digest_rows"]), int(removed["_digest_rows"])
+
+
+def _measures(changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]) -> list[Column]:
+    kind = F.col(CHANGE)
+    counted = [F.count_if(kind == name).alias(name) for name in ("insert", "update", "delete", "same")]
+    written = digest_aggregates(row_digest(changes, columns), among=kind.isin("insert", "update"))
+    removed = digest_aggregates(row_digest(changes, key), among=kind == "delete")
+    return [*counted, F.struct(*written).alias("written"), F.struct(*removed).alias("removed")]
+
+
+def _changes(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...], row: Row) -> Changes:
+    counts = WriteCounts(inserted=row["insert"], updated=row["update"], deleted=row["delete"], unchanged=row["same"])
+    digest = content_digest(row["written"], row["removed"], salt=_salt(table, columns))
+    return Changes(rows=changes.where(F.col(CHANGE) != "same"), columns=columns, key=key, counts=counts, digest=digest)
+
+
+def _salt(table: Table, columns: tuple[str, ...]) -> str:
+    return f"{table.name}({','.join(columns)})"

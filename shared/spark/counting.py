@@ -1,0 +1,152 @@
+"""Owns counting a contract's rules over a frame, as Great Expectations counts: elements, missing, unexpected, observed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+
+from shared.core.errors import ContractError
+from shared.core.messages import RuleResult
+from shared.spark.rules import column, observation, row_check, stored_presence, subject, unique_columns
+from shared.spec.lake import Relationship, Rule, Table
+
+Related = Callable[[Relationship], DataFrame]  # the live rows of the table a foreign key points to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What was counted for one rule."""
+
+    elements: int
+    missing: int
+    unexpected: int
+    observed: float | int | str | None = None
+
+
+def count_rules(table: Table, rows: DataFrame, related: Related) -> tuple[RuleResult, ...]:
+    """Every rule of the contract over all of `rows`, in the contract's order.
+
+    One pass counts row, table and freshness rules together; each set of unique columns and each relationship takes a pass of its own.
+    """
+    checks = {rule.id: row_check(table, rule, stored_presence()) for rule in table.rules if rule.kind == "row"}
+    aggregates: list[Column] = [F.count(F.lit(1)).alias("rows")]
+    for position, rule in enumerate(table.rules):
+        if rule.kind == "row":
+            check = checks[rule.id]
+            aggregates += [F.count_if(check.missing).alias(f"m{position}"), F.count_if(check.broken).alias(f"u{position}")]
+    counted = rows.agg(*aggregates, *observing(table, F.lit(True))).first()
+    total = int(counted["rows"]) if counted else 0
+    found: dict[str, Counted] = {}
+    for position, rule in enumerate(table.rules):
+        if rule.kind == "row" and counted:
+            found[rule.id] = Counted(elements=total, missing=int(counted[f"m{position}"]), unexpected=int(counted[f"u{position}"]))
+    if counted:
+        found |= observed(table, counted, total)
+    found |= count_unique(table, rows, total) | count_orphans(table, rows, related, total)
+    return results(table, found)
+
+
+def observing(table: Table, among: Column) -> list[Column]:
+    """Aggregates for `observed`: what table and freshness rules observe among the rows where `among` is true, and how many values are missing."""
+    aggregates = []
+    for position, rule in enumerate(table.rules):
+        if rule.kind in ("table", "freshness"):
+            absent = column(subject(table, rule)).isNull() if _has_subject(rule) else F.lit(False)
+            aggregates += [observation(table, rule, among).alias(f"o{position}"), F.count_if(among & absent).alias(f"n{position}")]
+    return aggregates
+
+
+def observed(table: Table, counted: Row | Mapping[str, Any], total: int) -> dict[str, Counted]:
+    """Table and freshness rules out of the values of `observing`."""
+    return {
+        rule.id: Counted(elements=total, missing=int(counted[f"n{position}"] or 0), unexpected=0, observed=counted[f"o{position}"])
+        for position, rule in enumerate(table.rules)
+        if rule.kind in ("table", "freshness")
+    }
+
+
+def count_unique(table: Table, rows: DataFrame, total: int, stand_in: Mapping[str, str] | None = None) -> dict[str, Counted]:
+    """All members of groups of equal values are unexpected; rows whose values are all NULL are missing. One grouped pass per rule.
+
+    `stand_in` names, for a column that is masked beyond comparison, the one to compare in its place.
+    """
+    found = {}
+    for rule in table.rules:
+        if rule.kind == "unique":
+            names = [(stand_in or {}).get(name, name) for name in unique_columns(table, rule)]
+            found[rule.id] = _count_duplicates(rows, names) if total else Counted(elements=0, missing=0, unexpected=0)
+    return found
+
+
+def _count_duplicates(rows: DataFrame, names: Sequence[str]) -> Counted:
+    absent = F.lit(True)
+    for name in names:
+        absent = absent & column(name).isNull()
+    groups = rows.groupBy(*(column(name) for name in names)).agg(F.count(F.lit(1)).alias("_members"), F.first(absent).alias("_absent"))
+    members = F.col("_members")
+    counted = groups.agg(
+        F.sum(members).alias("rows"),
+        F.sum(F.when(F.col("_absent"), members)).alias("missing"),
+        F.sum(F.when(~F.col("_absent") & (members > 1), members)).alias("unexpected"),
+    ).first()
+    if counted is None:
+        return Counted(elements=0, missing=0, unexpected=0)
+    return Counted(elements=int(counted["rows"] or 0), missing=int(counted["missing"] or 0), unexpected=int(counted["unexpected"] or 0))
+
+
+def count_orphans(table: Table, rows: DataFrame, related: Related, total: int) -> dict[str, Counted]:
+    """Values of a foreign key without a partner; NULL is missing and passes. One anti-join per relationship."""
+    found = {}
+    for rule in table.rules:
+        if rule.kind == "relationship":
+            link = relationship_of(table, rule)
+            found[rule.id] = _count_orphans(rows, link, related(link)) if total else Counted(elements=0, missing=0, unexpected=0)
+    return found
+
+
+def _count_orphans(rows: DataFrame, link: Relationship, partners: DataFrame) -> Counted:
+    values = rows.groupBy(column(link.column).alias("_value")).agg(F.count(F.lit(1)).alias("_rows"))
+    known = partners.select(column(link.to_column).alias("_partner")).distinct().withColumn("_known", F.lit(True))
+    joined = values.join(known, F.col("_value") == F.col("_partner"), "left")
+    absent, members = F.col("_value").isNull(), F.col("_rows")
+    counted = joined.agg(
+        F.sum(members).alias("rows"),
+        F.sum(F.when(absent, members)).alias("missing"),
+        F.sum(F.when(~absent & F.col("_known").isNull(), members)).alias("unexpected"),
+    ).first()
+    if counted is None:
+        return Counted(elements=0, missing=0, unexpected=0)
+    return Counted(elements=int(counted["rows"] or 0), missing=int(counted["missing"] or 0), unexpected=int(counted["unexpected"] or 0))
+
+
+def relationship_of(table: Table, rule: Rule) -> Relationship:
+    """The foreign key a relationship rule counts. Raises ContractError when the contract has none for its column."""
+    name, to = subject(table, rule), rule.kwargs.get("to_table")
+    for link in table.relationships:
+        if link.column == name and to in (None, link.to_table):
+            return link
+    raise ContractError(f"{table.file}: rule {rule.id} counts a relationship of '{name}', and the contract has none for it")
+
+
+def results(table: Table, found: Mapping[str, Counted]) -> tuple[RuleResult, ...]:
+    """Evidence of every rule in the contract's order. Raises KeyError when one was not counted: an uncounted rule is never evidence."""
+    return tuple(_result(rule, found[rule.id]) for rule in table.rules)
+
+
+def _result(rule: Rule, counted: Counted) -> RuleResult:
+    return RuleResult(
+        rule=rule.id,
+        expectation=rule.expectation,
+        kwargs=rule.kwargs,
+        element=rule.element,
+        elements=counted.elements,
+        missing=counted.missing,
+        unexpected=counted.unexpected,
+        observed=counted.observed,
+    )
+
+
+def _has_subject(rule: Rule) -> bool:
+    return not rule.expectation.startswith("expect_table_")

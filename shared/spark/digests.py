@@ -1,0 +1,51 @@
+"""Owns the canonical text of a row and the digests made of it: row ids, content digests of frames. Pure DataFrame and Column work."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, StructType
+
+_PARTS = 4  # of 60 bits each; their sums do not depend on the order of rows
+_PART_HEX = 15
+
+
+def row_digest(frame: DataFrame, columns: Sequence[str]) -> Column:
+    """SHA-256 (hex) of `columns` of each row. Two rows have the same text only if every value is the same, NULL being a value of its own.
+
+    Values stand with their column's name, in the order of names, NULLs left out: a column added to a contract leaves older rows' digests
+    as they were while it is NULL.
+    """
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    return F.sha2(F.concat_ws("", *(_named_text(name, types[name]) for name in sorted(columns))), 256)
+
+
+def digest_aggregates(digest: Column, *, among: Column | None = None) -> list[Column]:
+    """Aggregates whose values `content_digest` turns into one text: the number of rows and order-free sums of their digests' parts."""
+    counted = F.lit(True) if among is None else among
+    sums = [
+        F.sum(F.when(counted, F.conv(F.substring(digest, 1 + part * _PART_HEX, _PART_HEX), 16, 10).cast("decimal(20,0)"))).alias(f"_digest_{part}")
+        for part in range(_PARTS)
+    ]
+    return [F.count(F.when(counted, 1)).alias("_digest_rows"), *sums]
+
+
+def content_digest(*counted: Row | dict[str, Any], salt: str = "") -> str:
+    """One SHA-256 of one or more `digest_aggregates` results, each in its place; `salt` tells apart what is counted."""
+    texts = [":".join(str(row[name] or 0) for name in ("_digest_rows", *(f"_digest_{part}" for part in range(_PARTS)))) for row in counted]
+    return hashlib.sha256("|".join([salt, *texts]).encode()).hexdigest()
+
+
+def _named_text(name: str, kind: DataType) -> Column:
+    text = _text(F.col(f"`{name}`"), kind)
+    return F.when(text.isNotNull(), F.concat(F.lit(f"{name}="), F.length(text).cast("string"), F.lit(":"), text, F.lit(";")))
+
+
+def _text(value: Column, kind: DataType) -> Column:
+    if isinstance(kind, BinaryType):
+        return F.hex(value)
+    if isinstance(kind, (ArrayType, MapType, StructType)):
+        return F.when(value.isNotNull(), F.to_json(F.struct(value.alias("v")), {"ignoreNullFields": "false"}))
+    return value.cast("string")

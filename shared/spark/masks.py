@@ -1,0 +1,55 @@
+"""Owns masking: HMAC, redaction, partial display. Masked columns stay NULL where they were NULL.
+
+Spark has no HMAC function, so it is built of `sha2`. The key travels as a one-row broadcast frame and never as a literal: literals stand in
+plans, in the UI and in the event log, where `spark.sql.redaction.string.regex` does not reach; rows of a frame stand in none of them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from shared.core.errors import ContractError, SecretMissing
+from shared.spec.lake import Mask, Table
+
+_INNER, _OUTER = "_mask_inner", "_mask_outer"
+_BLOCK = 64  # bytes of a SHA-256 block
+KEY_COLUMNS = (_INNER, _OUTER)
+
+
+def masked_columns(table: Table) -> dict[str, Mask]:
+    """Mask of every masked column. Raises ContractError for one that is not a string."""
+    odd = [column.name for column in table.columns if column.mask and column.type != "string"]
+    if odd:
+        raise ContractError(f"{table.file}: only string columns can be masked; {', '.join(odd)} is not. Make it a string or drop the mask")
+    return {column.name: column.mask for column in table.columns if column.mask}
+
+
+def needs_key(table: Table) -> bool:
+    return "hmac" in masked_columns(table).values()
+
+
+def with_mask_key(frame: DataFrame, key: bytes) -> DataFrame:
+    """`frame` with the key's two padded forms beside every row, for `masked`; drop `KEY_COLUMNS` afterwards. Raises SecretMissing."""
+    if not key:
+        raise SecretMissing("the mask key is empty; put at least 32 random bytes into the secret that lake/environments.toml names as mask_key")
+    block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    padded = [(bytearray(byte ^ 0x36 for byte in block), bytearray(byte ^ 0x5C for byte in block))]
+    return frame.crossJoin(F.broadcast(frame.sparkSession.createDataFrame(padded, f"{_INNER} binary, {_OUTER} binary")))
+
+
+def masked(text: Column, mask: Mask) -> Column:
+    """A string column as the lake may hold it. `hmac` needs a frame made by `with_mask_key`."""
+    if mask == "redact":
+        return F.when(text.isNotNull(), F.lit("[redacted]"))
+    if mask == "partial":
+        hidden = F.length(text) - F.when(F.length(text) > 4, 4).otherwise(0)
+        return F.concat(F.repeat(F.lit("*"), hidden), F.when(F.length(text) > 4, F.substring(text, -4, 4)).otherwise(F.lit("")))
+    inner = F.sha2(F.concat(F.col(_INNER), text.cast("binary")), 256)
+    return F.sha2(F.concat(F.col(_OUTER), F.unhex(inner)), 256)
+
+
+def without_mask_key(frame: DataFrame, keep: Sequence[str]) -> DataFrame:
+    """`keep` of a frame, and no trace of the key."""
+    return frame.select(*(F.col(f"`{name}`") for name in keep if name not in KEY_COLUMNS))

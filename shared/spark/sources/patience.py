@@ -1,0 +1,92 @@
+"""Owns telling a database that does not answer from one that answers no, and waiting for the former."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # pyspark's own bridge; it ships no types
+from pyspark.errors import PySparkException
+
+from shared.core.errors import DataRejected, SourceUnavailable, Terminal
+from shared.spec.lake import Table
+
+T = TypeVar("T")
+
+# SQLSTATE classes: connection, resources, operator intervention, and what a serialization failure or a failed-over replica says.
+_WAITING_HELPS = ("08", "53", "57", "40", "58")
+_SIGNS = ("SQLTransientConnectionException", "Connection refused", "The connection attempt failed", "An I/O error occurred", "terminating connection")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a source is asked, and how long is waited between (doubling)."""
+
+    attempts: int = 4
+    first_wait_seconds: float = 2.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def ask(self, table: Table, action: Callable[[], T], *, secret: str) -> T:
+        """What `action` gives. No text of an error holds `secret`.
+
+        Raises SourceUnavailable when the source did not answer `attempts` times; DataRejected or Terminal when it answers no.
+        """
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return action()
+            except (Py4JJavaError, PySparkException) as failed:
+                if not _is_of_the_source(failed):
+                    raise
+                said = _said(failed, secret)
+                if not _waiting_helps(failed):
+                    raise _refusal(table, failed, said) from None
+                if attempt == self.attempts:
+                    raise SourceUnavailable(f"{table.name}: its source did not answer {self.attempts} times; it said: {said}") from None
+            self.sleep(self.first_wait_seconds * 2 ** (attempt - 1))
+        raise SourceUnavailable(f"{table.name}: its source was never asked: attempts is {self.attempts}")
+
+
+def _is_of_the_source(failed: Py4JJavaError | PySparkException) -> bool:
+    return bool(_sql_state(failed)) or any(sign in str(failed) for sign in (*_SIGNS, "java.sql.", "PSQLException"))
+
+
+def _waiting_helps(failed: Py4JJavaError | PySparkException) -> bool:
+    state = _sql_state(failed)
+    return state.startswith(_WAITING_HELPS) if state else any(sign in str(failed) for sign in _SIGNS)
+
+
+def _refusal(table: Table, failed: Py4JJavaError | PySparkException, said: str) -> Terminal | DataRejected:
+    if _sql_state(failed).startswith("28"):
+        return Terminal(f"{table.name}: its source refuses the credentials; it said: {said}. Mend the secret that lake/environments.toml names")
+    return DataRejected(f"{table.name}: its source refuses the query; it said: {said}. Mend `source` or the columns of {table.file}")
+
+
+def _sql_state(failed: Py4JJavaError | PySparkException) -> str:
+    """SQLSTATE of the first java.sql.SQLException among the causes; empty when there is none."""
+    cause = getattr(failed, "java_exception", None) or getattr(failed, "_origin", None)
+    while cause is not None:
+        if any(name == "java.sql.SQLException" for name in _families(cause)):
+            return str(cause.getSQLState() or "")
+        cause = cause.getCause()
+    return ""
+
+
+def _families(cause: object) -> list[str]:
+    found, kind = [], cause.getClass()  # type: ignore[attr-defined]
+    while kind is not None:
+        found.append(kind.getName())
+        kind = kind.getSuperclass()
+    return found
+
+
+def _said(failed: Py4JJavaError | PySparkException, secret: str) -> str:
+    """The database's own first line."""
+    cause = getattr(failed, "java_exception", None) or getattr(failed, "_origin", None)
+    text = str(failed)
+    while cause is not None:
+        if any(name == "java.sql.SQLException" for name in _families(cause)):
+            text = str(cause.getMessage())
+            break
+        cause = cause.getCause()
+    line = text.splitlines()[0] if text else type(failed).__name__
+    return line.replace(secret, "********") if secret else line

@@ -1,0 +1,1 @@
+"""What a run tells the outside while it runs. Never imports pyspark."""

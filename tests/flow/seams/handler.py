@@ -1,0 +1,14 @@
+"""A Lambda that fails as it is told, or tells where it runs."""
+
+import os
+
+
+class LockHeld(Exception):
+    pass
+
+
+def handler(event, context):
+    print(f"asked for {event}")
+    if event.get("fail"):
+        raise LockHeld("held by another run")
+    return {"function": os.environ["AWS_LAMBDA_FUNCTION_NAME"], "region": os.environ["AWS_REGION"], "arn": context.invoked_function_arn}

@@ -1,0 +1,32 @@
+"""A job that says where it woke up: writes a Delta table and, as JSON, what it saw."""
+
+import json
+import sys
+
+import boto3
+from probe_library import GREETING
+from pyspark.sql import SparkSession
+
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
+spark = SparkSession.builder.getOrCreate()
+table = arguments["--table"]
+spark.range(3).write.format("delta").mode("overwrite").save(table)
+jvm = spark.sparkContext._jvm
+volatile = ("spark.app.", "spark.driver.port", "spark.repl", "spark.submit.pyFiles", "spark.files")
+seen = {
+    "greeting": GREETING,
+    "rows": spark.read.format("delta").load(table).count(),
+    "arguments": {name: value for name, value in arguments.items() if name not in ("--JOB_RUN_ID", "--table")},
+    "has_run_id": arguments["--JOB_RUN_ID"].startswith("jr_"),
+    "name": __name__,
+    "script_folder_first": sys.path[0] == str(__file__).rsplit("/", 1)[0],
+    "argv0": sys.argv[0] == __file__,
+    "zone": jvm.java.util.TimeZone.getDefault().getID(),
+    "now": spark.sql("select current_timezone()").first()[0],
+    "conf": dict(sorted((k, v) for k, v in spark.sparkContext.getConf().getAll() if not k.startswith(volatile))),
+    "session": dict(sorted((row["key"], row["value"]) for row in spark.sql("set").collect() if not row["key"].startswith(volatile))),
+    "views": [row["tableName"] for row in spark.sql("show tables").collect()],
+    "user": GREETING in str(spark.createDataFrame([(1,)], "n int").rdd.map(lambda _row: GREETING).collect()),
+}
+bucket, _, key = arguments["--answer"].removeprefix("s3://").partition("/")
+boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(seen).encode())

@@ -1,0 +1,44 @@
+"""One synthesis for all template tests. Importing `infra` first points jsii at the packaged node."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import infra.lakehouse as lakehouse
+from infra.bundling import bundles_of
+from tests.infra.tides import lake
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What a synthesis left: templates by environment and part."""
+
+    folder: Path
+
+    def template(self, environment, part):
+        return json.loads((self.folder / f"sluice-{environment}-{part}.template.json").read_text())
+
+    def resources(self, environment, part, type):
+        return {id: one for id, one in self.template(environment, part)["Resources"].items() if one["Type"] == type}
+
+    def properties(self, environment, part, type):
+        """Of all resources of a type, in the template's order."""
+        return [one["Properties"] for one in self.resources(environment, part, type).values()]
+
+
+def synthesize(folder, *, only=None, made=None):
+    made = made or lake()
+    app = lakehouse.new_app(str(folder))
+    with bundles_of(made) as bundles:
+        for environment in made.environments.values():
+            if only in (None, environment.name):
+                lakehouse.add_lakehouse(app, lake=made, environment=environment, bundles=bundles)
+        app.synth()
+    return Assembly(folder)
+
+
+@pytest.fixture(scope="session")
+def assembly(tmp_path_factory):
+    return synthesize(tmp_path_factory.mktemp("assembly"))
