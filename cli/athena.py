@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pyarrow  # type: ignore[import-untyped]  # it ships no types
 from botocore.exceptions import ClientError
 from sqlglot import exp
 
 from cli.errors import CommandError, Misused
-from cli.queries import DELETED, Answer, Query, Read, tables_of
+from cli.queries import DELETED, Answer, Query, Read, rows_of, tables_of
 from shared.core.layout import table_path
 from shared.core.ports import DeltaLog
 from shared.spec.environment import Environment
@@ -28,9 +29,8 @@ class Athena:
 
     def run(self, query: Query) -> Answer:
         """Raises Misused for bronze, CommandError with Athena's own words."""
-        frame = self._reader(rewritten(query, self._environment))
-        rows = tuple(tuple(_value(value) for value in row) for row in frame.itertuples(index=False, name=None))
-        return Answer(columns=tuple(map(str, frame.columns)), rows=rows, notes=tuple(self._notes(query.reads)))
+        found = pyarrow.Table.from_pandas(self._reader(rewritten(query, self._environment)), preserve_index=False)
+        return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=tuple(self._notes(query.reads)))
 
     def _notes(self, reads: Iterable[Read]) -> Iterable[str]:
         for read in reads:
@@ -92,8 +92,3 @@ def _drop_layers(parsed: exp.Query, reads: Iterable[str]) -> None:
     for column in parsed.find_all(exp.Column):
         if column.args.get("db") is not None and column.text("db").lower() in layers:
             column.set("db", None)
-
-
-def _value(value: Any) -> Any:
-    """pandas' own missing values are None to everybody else."""
-    return None if value is None or value != value or type(value).__name__ in ("NAType", "NaTType") else value

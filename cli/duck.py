@@ -7,7 +7,7 @@ import duckdb
 from deltalake import DeltaTable
 
 from cli.errors import CommandError
-from cli.queries import DELETED, Answer, Query, Read
+from cli.queries import DELETED, Answer, Query, Read, rows_of
 from shared.core.layout import table_path
 
 DIALECT = "duckdb"
@@ -34,9 +34,7 @@ class Duck:
                 found = connection.sql(query.text).to_arrow_table()
             except duckdb.Error as refused:
                 raise CommandError(f"sluice sql: {refused}") from refused
-        columns = tuple(found.column_names)
-        values = [column.to_pylist() for column in found.columns]
-        return Answer(columns=columns, rows=tuple(zip(*values, strict=True)), notes=())
+        return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=())
 
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
         rows: Any = DeltaTable(f"{self._root}/{table_path(read.table)}", version=read.version, storage_options=self._storage).to_pyarrow_dataset()

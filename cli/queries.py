@@ -80,6 +80,11 @@ def table_name(node: exp.Table, lake: Lake) -> str:
     raise Misused(f"{_PLACE}: {written} is not a table of this lake. {hint}There are {', '.join(known)}")
 
 
+def rows_of(found: Any) -> tuple[tuple[Any, ...], ...]:
+    """Plain Python values of an Arrow table, row by row."""
+    return tuple(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+
 def _one_select(text: str, dialect: str) -> exp.Query:
     try:
         statements = [statement for statement in sqlglot.parse(text, read=dialect) if statement is not None]

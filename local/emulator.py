@@ -14,6 +14,7 @@ from hypercorn.config import Config
 
 from local.aws import Emulated
 from local.errors import LaptopError
+from local.places import SHIPPED_ONLY
 from local.seams import pinned
 from local.seams.cloudformation import CloudFormationSeam
 from local.seams.durable import DurableSeam, Saver
@@ -46,6 +47,7 @@ def settings(home: Path, aws: Emulated) -> Mapping[str, str]:
         "STATE_DIR": str(home / "state"),
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(home / "s3"),
+        "PYTHONPATH": str(SHIPPED_ONLY),  # of Lambda workers; this process has started already
         "TZ": "UTC",
     }
 

@@ -8,6 +8,8 @@ from local.errors import LaptopError
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 HOME = ROOT / ".local"
+# On PYTHONPATH of jobs and Lambdas: keeps an editable install of this checkout out of their sight.
+SHIPPED_ONLY = Path(__file__).resolve().parent / "shipped_only"
 
 
 def package_folder(name: str) -> Path:

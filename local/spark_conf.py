@@ -9,7 +9,7 @@ from pathlib import Path
 from local.aws import Emulated
 from local.errors import LaptopError
 from local.jars import jar_files
-from local.places import spark_home
+from local.places import SHIPPED_ONLY, spark_home
 
 # Where Glue's `--datalake-formats` brings jars, those of the laptop are in the same class path only when it is asked for.
 _FORMATS: Mapping[str, str] = {"delta": "io.delta_"}
@@ -77,6 +77,7 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path) -> Mapping[
         "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={scratch}",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYTHONPATH": str(SHIPPED_ONLY),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(scratch),
         "TZ": "UTC",

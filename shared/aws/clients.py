@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, IncompleteReadError
 
 from shared.core.errors import StateUnavailable
 
@@ -66,7 +66,7 @@ def asking(what: str) -> Iterator[None]:
     """Turn throttling, 5xx answers and silence, after botocore's own retries, into StateUnavailable naming `what`; let every other error through."""
     try:
         yield
-    except (ConnectionError, HTTPClientError) as silence:
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as silence:
         raise StateUnavailable(f"{what}: no answer ({type(silence).__name__}) after {attempts()} attempts") from silence
     except ClientError as refused:
         if not is_transient(refused):

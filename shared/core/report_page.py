@@ -87,7 +87,7 @@ def _batches(report: RunReport) -> str:
     rows = [
         (
             _code(batch.batch_id) + ("<br><small>landed by an earlier run</small>" if batch.reused else ""),
-            f"{_instant(batch.lo)}<br>to {_instant(batch.hi)}",
+            f'<span class="instant">{_instant(batch.lo)} to<br>{_instant(batch.hi)}</span>',
             f"{batch.read:,} = {batch.accepted:,} + {batch.rejected:,} + {batch.seen:,}",
             _badge("pass", "adds up") if batch.accounted else _badge("halt", "does not add up"),
             f"{batch.null_positions:,}",
@@ -154,11 +154,13 @@ def _section(title: str, inner: str) -> str:
 def _grid(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int | None = None) -> str:
     """A table of cells that are HTML already; its first cell in each row is the row's heading. It scrolls by itself on a narrow screen."""
 
-    def cell(i: int, inner: str) -> str:
-        shown = ' class="number"' if numbers_from is not None and i >= numbers_from else ""
-        return f'<th scope="row">{inner}</th>' if i == 0 else f"<td{shown}>{inner}</td>"
+    def look(i: int) -> str:
+        return ' class="number"' if numbers_from is not None and i >= numbers_from else ""
 
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    def cell(i: int, inner: str) -> str:
+        return f'<th scope="row">{inner}</th>' if i == 0 else f"<td{look(i)}>{inner}</td>"
+
+    head = "".join(f'<th scope="col"{look(i)}>{escape(heading)}</th>' for i, heading in enumerate(headings))
     body = "".join(f"<tr>{''.join(cell(i, inner) for i, inner in enumerate(row))}</tr>\n" for row in rows)
     label = escape(caption)
     return (

@@ -21,7 +21,7 @@ h2 { margin: 0 0 .6rem; font-size: 1.05rem; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); font-size: .85rem; padding-bottom: .4rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .9rem .4rem 0; border-top: 1px solid var(--line); font-weight: normal; }
 thead th { border-top: 0; font-size: .8rem; color: var(--soft); white-space: nowrap; }
-td { font-variant-numeric: tabular-nums; } td.number { text-align: right; } small { color: var(--soft); }
+td { font-variant-numeric: tabular-nums; } .number { text-align: right; } .instant { white-space: nowrap; } small { color: var(--soft); }
 code, pre { font: .88em/1.5 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace; }
 pre { margin: 0; padding: .7rem .9rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
   background: var(--paper); border-radius: .4rem; }

@@ -54,7 +54,10 @@ def until(what, timeout_s=180):
 
 
 def woke_up(laptop, answer):
-    given = {"job": "probe", "arguments": {"--run": "r1", "--table": f"s3://{stack.BUCKET}/{answer}", "--answer": f"s3://{stack.BUCKET}/{answer}.json"}}
+    given = {
+        "job": "probe",
+        "arguments": {"--run": "r1", "--table": f"s3://{stack.BUCKET}/{answer}", "--answer": f"s3://{stack.BUCKET}/{answer}.json"},
+    }
     started = time.monotonic()
     done = ended(laptop, execute(laptop, "run-job", given))
     took = time.monotonic() - started
@@ -74,6 +77,7 @@ def test_a_job_wakes_up_the_same_in_a_spare_driver_as_in_a_new_one(laptop):
     print(f"new {took_new:.1f} s, spare {took_spare:.1f} s")
     assert new == spare
     assert [3, "hello from the zip", "__main__", "UTC", "UTC", True] == [new[k] for k in ("rows", "greeting", "name", "zone", "now", "has_run_id")]
+    assert not new["sees_checkout"]
     assert {"--environment": "local", "--run": "r1", "--enable-metrics": "true", "--JOB_NAME": "probe", "--answer": "…"} == new["arguments"]
     assert "Error" not in (laptop.home / "logs" / "glue" / "probe" / f"{last_run(laptop, 'probe')['Id']}.log").read_text()
 
@@ -144,6 +148,7 @@ def test_a_lambda_error_is_caught_by_its_class(laptop):
     assert "LockHeld" == json.loads(failed["output"])["caught"]
     told = json.loads(passed["output"])["Payload"]
     assert ("teller", "us-east-1", "arn:aws:lambda:us-east-1:000000000000:function:teller") == (told["function"], told["region"], told["arn"])
+    assert not told["sees_checkout"]
     assert "asked for {'fail': True}" in (laptop.home / "logs" / "lambda" / "teller.log").read_text()
 
 

@@ -18,7 +18,7 @@ GLUES_OWN = ["--job-language", "python", "--enable-metrics", "true", "--custom-l
 
 def test_a_job_takes_its_arguments_among_glues_own():
     """Glue hands over everything it was started with; nothing is taken for an abbreviation."""
-    argv = [*GLUES_OWN, "--environment", "local", "--run", "run-1", "--fence", "7", "--group", "slow", "--JOB_RUN_ID", "jr_1", "--targets", "x"]
+    argv = [*GLUES_OWN, "--environment", "local", "--run", "run-1", "--fence", "7", "--group", "slow", "--JOB_RUN_ID", "jr_1", "--targ", "x"]
 
     taken, _ = shared.job._parser().parse_known_args(argv)
 

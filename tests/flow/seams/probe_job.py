@@ -1,5 +1,6 @@
 """A job that says where it woke up: writes a Delta table and, as JSON, what it saw."""
 
+import importlib.util
 import json
 import sys
 
@@ -18,6 +19,7 @@ seen = {
     "rows": spark.read.format("delta").load(table).count(),
     "arguments": {name: value for name, value in arguments.items() if name not in ("--JOB_RUN_ID", "--table")},
     "has_run_id": arguments["--JOB_RUN_ID"].startswith("jr_"),
+    "sees_checkout": importlib.util.find_spec("compiler") is not None,
     "name": __name__,
     "script_folder_first": sys.path[0] == str(__file__).rsplit("/", 1)[0],
     "argv0": sys.argv[0] == __file__,

@@ -75,7 +75,14 @@ def run_job(catch):
 def template():
     call = task("arn:aws:states:::lambda:invoke", {"FunctionName": "teller", "Payload": "{% $states.input %}"}, "LockHeld")
     code = {"S3Bucket": CODE, "S3Key": "function.zip"}
-    teller = {"FunctionName": "teller", "Runtime": "python3.13", "Handler": "lambdas.teller.handler.handler", "Role": ROLE, "Code": code, "Timeout": 30}
+    teller = {
+        "FunctionName": "teller",
+        "Runtime": "python3.13",
+        "Handler": "lambdas.teller.handler.handler",
+        "Role": ROLE,
+        "Code": code,
+        "Timeout": 30,
+    }
     return {
         "Resources": {
             "Security": {"Type": "AWS::Glue::SecurityConfiguration", "Properties": {"Name": "probe", "EncryptionConfiguration": {}}},

@@ -1,0 +1,113 @@
+"""What a lake on a laptop holds, read without Spark: certified tables by deltalake, the protocol's state by the shipped adapters."""
+
+import json
+from collections import Counter
+
+import duckdb
+from deltalake import DeltaTable
+
+from local.laptop import Laptop
+from shared.aws.state import DynamoState
+from shared.core.messages import RunRecord
+
+
+class Lake:
+    """One laptop's lake."""
+
+    def __init__(self, laptop: Laptop) -> None:
+        self.laptop = laptop
+        self.bucket = laptop.environment().bucket
+        self.state = DynamoState(laptop.environment().state_table, client=laptop.client("dynamodb"))
+
+    def rows(self, name: str, *, version: int | None = None) -> list[dict]:
+        """A table's rows at its certified version (or another), in no order."""
+        certified = self.state.certified().tables[name].version
+        table = self.delta(name)
+        table.load_as_version(certified if version is None else version)
+        return table.to_pyarrow_table().to_pylist()
+
+    def live(self, name: str) -> Counter:
+        """The rows a reader sees, countable, so that two lakes compare."""
+        seen = [{key: value for key, value in row.items() if not key.startswith("_")} for row in self.rows(name) if not row.get("_deleted")]
+        return Counter(json.dumps(row, sort_keys=True, default=str) for row in seen)
+
+    def delta(self, name: str) -> DeltaTable:
+        aws = self.laptop.aws
+        options = {
+            "AWS_ENDPOINT_URL": aws.endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": aws.account,
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": aws.region,
+        }
+        return DeltaTable(f"s3://{self.bucket}/{name.replace('.', '/')}", storage_options=options)
+
+    def versions(self) -> dict[str, int]:
+        """Latest version of every table of the lake."""
+        return {name: self.delta(name).version() for name in self.state.certified().tables}
+
+    def lanes(self, name: str, lane: str) -> list[dict]:
+        return [row for row in self.rows(name) if row["_lane"] == lane]
+
+    def record(self, run: str) -> RunRecord:
+        return self.state.run(run)
+
+    def document(self, key: str) -> dict:
+        return json.loads(self.laptop.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def jobs_started(self, run: str) -> Counter:
+        glue = self.laptop.client("glue")
+        names = [job["Name"] for job in glue.get_jobs()["Jobs"]]
+        runs = [found for name in names for found in glue.get_job_runs(JobName=name)["JobRuns"]]
+        return Counter(found["JobName"].rsplit("-", 1)[1] for found in runs if found["Arguments"]["--run"] == run)
+
+    def source(self, question: str) -> list[tuple]:
+        with self.laptop._source().connect() as connection:
+            return connection.execute(question).fetchall()
+
+    def execute(self, statement: str) -> None:
+        with self.laptop._source().connect() as connection:
+            connection.execute(statement)
+
+    def run(self, **given) -> tuple[str, object]:
+        """One execution to its end: the run and how it ended."""
+        run = self.laptop.start_run(given=given or None)
+        return run, self.laptop.wait(run, timeout_s=400)
+
+
+def assert_balanced(lake: Lake, run: str) -> None:
+    """read = accepted + rejected + seen for each batch, and the lanes of the table hold just that."""
+    for name in [table for table in lake.state.certified().tables if table.startswith("bronze.")]:
+        evidence = lake.document(f"_evidence/{run}/ingest/{name}.json")
+        rows = Counter((row["_batch_id"], row["_lane"]) for row in lake.rows(name))
+        for batch in evidence["batches"]:
+            counts = batch["counts"]
+            assert counts["read"] == counts["accepted"] + counts["rejected"] + counts["seen"]
+            assert counts["accepted"] == rows[(batch["batch_id"], "accepted")]
+            assert counts["rejected"] == rows[(batch["batch_id"], "rejected")]
+
+
+def assert_gold_equals_the_source(lake: Lake) -> None:
+    """Silver and gold as DuckDB computes them from the shop's own tables: another engine, from the other end."""
+    with duckdb.connect() as duck:
+        orders = lake.source(
+            "select distinct order_id, product_id, quantity, amount, currency, ordered_at from sales.orders"
+            " where not is_deleted and order_id is not null and currency in ('USD', 'EUR', 'GBP') and quantity ~ '^[0-9]+$' and amount ~ '^[0-9.]+$'"
+        )
+        rates = lake.source("select currency, rate_date, rate_to_usd from sales.fx_rates where not is_deleted")
+        products = lake.source("select distinct product_id from sales.products where not is_deleted")
+        duck.execute("set timezone = 'UTC'")
+        duck.execute("create table o (order_id text, product_id text, quantity int, amount decimal(12,2), currency text, ordered_at timestamptz)")
+        duck.executemany("insert into o values (?, ?, ?, ?, ?, ?)", orders)
+        duck.execute("create table r (currency text, rate_date date, rate decimal(18,8))")
+        duck.executemany("insert into r values (?, ?, ?)", rates)
+        duck.execute("create table p (product_id text)")
+        duck.executemany("insert into p values (?)", products)
+        wanted = duck.execute(
+            "select o.order_id, p.product_id is not null, o.quantity,"
+            " cast(round(o.amount * (select arg_max(r.rate, r.rate_date) from r where r.currency = o.currency"
+            " and r.rate_date between o.ordered_at::date - 7 and o.ordered_at::date), 2) as decimal(18,2))"
+            " from o left join p on p.product_id = o.product_id"
+        ).fetchall()
+    found = [(row["order_id"], row["product_sk"] != 0, row["quantity"], row["amount_usd"]) for row in lake.rows("gold.fact_sales")]
+    assert sorted(wanted) == sorted(found)

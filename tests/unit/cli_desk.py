@@ -1,0 +1,138 @@
+"""A desk for command line tests: lakes whose state, documents and executions are the fakes, driven by the very steps that ship."""
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from cli.lakes import Desk, OpenLake
+from cli.machine import Execution, JobRun
+from cli.main import app
+from cli.queries import Answer
+from shared.core.messages import ReportRequest
+from shared.core.steps.report import report
+from shared.spec.environment import Environment, Secrets, Workers
+from shared.spec.lake import PinnedLake
+from tests.fakes import START
+from tests.machine import Machine
+
+ENVIRONMENT = Environment(
+    name="local",
+    account="000000000000",
+    region="us-east-1",
+    keeps_data=False,
+    max_windows=12,
+    log_retention_days=30,
+    workers=Workers(type="G.1X", count=2, timeout_minutes=60),
+    schedule=None,
+    secrets=Secrets(mask_key="key", servers={}),
+)
+
+
+@dataclass
+class FakeMachine:
+    """cli.machine.Machine: every look advances one state; the run happens in the world of fakes, when it is started."""
+
+    world: Machine
+    states: list[str] = field(default_factory=lambda: ["Plan", "Ingest", "Report"])
+    executions: dict[str, Execution] = field(default_factory=dict)
+    failed_jobs: tuple[JobRun, ...] = ()
+    ends: Execution | None = None  # in place of what the run came to
+    interrupted: bool = False
+    looked: int = 0
+
+    def start(self, run):
+        self.world.executions._running.add(run)
+        status = self.world._execute(run)
+        self.world.executions._running.discard(run)
+        report(
+            ReportRequest(run=run),
+            pinned=self.world.pinned,
+            state=self.world.state,
+            documents=self.world.documents,
+            clock=self.world.world.clock,
+        )
+        error, cause = {"passed": (None, None), "blocked": ("TablesBlocked", "Blocked: bronze.orders")}.get(status, ("RunFailed", "broken"))
+        record = self.world.state.run(run)
+        if status == "failed" and record is not None:
+            cause = record.problem
+        ended = Execution(status="SUCCEEDED" if status == "passed" else "FAILED", error=error, cause=cause)
+        self.executions[run] = self.ends or ended
+
+    def execution(self, run):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.looked += 1
+        return self.executions[run] if self.looked >= len(self.states) else Execution(status="RUNNING", error=None, cause=None)
+
+    def state(self, run):
+        return self.states[min(self.looked, len(self.states)) - 1]
+
+    def jobs(self, run):
+        return self.failed_jobs
+
+
+class FakeFiles:
+    """cli.lakes.Files over the documents' texts."""
+
+    def __init__(self, texts):
+        self._texts = texts
+
+    def url(self, key):
+        return f"s3://bucket/{key}"
+
+    def read(self, key):
+        text = self._texts.get(key)
+        return None if text is None else text.encode()
+
+
+class FakeEngine:
+    """cli.lakes.Engine that answers the same to everything."""
+
+    dialect = "duckdb"
+
+    def __init__(self):
+        self.answer = Answer(columns=("id", "at"), rows=((1, START), (None, START + timedelta(days=1))), notes=("a note",))
+
+    def run(self, query):
+        return self.answer
+
+
+class FakeDesk:
+    """`sluice(...)` runs the program on a lake of fakes."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        self.world = Machine()
+        self.machine = FakeMachine(self.world)
+        self.engine = FakeEngine()
+        self.trade(("O1", 10))
+
+    def trade(self, *orders):
+        at = self.world.world.now
+        self.world.shop.rows.setdefault("products", []).append((at, {"id": "P1", "title": "Lamp", "at": at}))
+        for number, (order, amount) in enumerate(orders):
+            moment = at + timedelta(microseconds=number)
+            self.world.shop.rows.setdefault("orders", []).append((at, {"id": order, "amount": amount, "product": "P1", "at": moment}))
+        self.world.world.now += timedelta(seconds=1)
+
+    def open(self, desk: Desk) -> OpenLake:
+        lake = replace(self.world.lake, environments={"local": ENVIRONMENT})
+        return OpenLake(
+            pinned=PinnedLake(lake=lake, hash=self.world.pinned.hash),
+            environment=ENVIRONMENT,
+            state=self.world.state,
+            documents=self.world.documents,
+            machine=self.machine,
+            files=FakeFiles(self.world.documents._texts),
+            engine=self.engine,
+            home=self.home,
+        )
+
+    def sluice(self, *arguments: str):
+        return CliRunner().invoke(app, ["--home", str(self.home), *arguments], obj=self.open)
+
+    def json(self, *arguments: str):
+        return json.loads(self.sluice(*arguments, "--json").stdout)

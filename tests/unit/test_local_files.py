@@ -1,0 +1,177 @@
+"""What the laptop reads and writes: assemblies, secrets, state, and what set-up says."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from local import jars, secret_values
+from local.aws import Emulated
+from local.deploy import stacks_of
+from local.errors import LaptopError
+from local.laptop import Laptop, NotUp, copy_state
+from local.postgres import Database
+from local.setup import check_java, check_python
+from local.spark_conf import class_path, process_environment, write_conf
+
+AWS = Emulated(endpoint="http://127.0.0.1:4566", account="000000000000", region="us-east-1")
+DATABASE = Database(host="127.0.0.1", port=5, name="shop", owner="o", owner_password="p", reader="r", reader_password="q")
+
+
+def test_stacks_come_after_those_they_depend_on(tmp_path):
+    """CloudFormation refuses an import whose export is not there yet."""
+
+    def stack(name, *needs):
+        return {"type": "aws:cloudformation:stack", "dependencies": [*needs, f"{name}.assets"], "properties": {"templateFile": f"{name}.json"}}
+
+    artifacts = {"a": stack("a", "c"), "b": stack("b"), "c": stack("c", "b")}
+    artifacts |= {f"{name}.assets": {"type": "cdk:asset-manifest"} for name in "abc"}
+    (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": artifacts}))
+
+    assert ["b", "c", "a"] == [found.name for found in stacks_of(tmp_path)]
+
+
+def test_a_users_own_server_must_be_whole(tmp_path):
+    """The message names the file, the table and the field, never a value."""
+    own = tmp_path / "secrets.toml"
+    own.write_text('[servers.shop]\nusername = "u"\n')
+
+    with pytest.raises(LaptopError, match=r"secrets\.toml: \[servers\.shop\] lacks \['password'\]"):
+        secret_values._own_values(own)
+
+
+def test_a_misspelt_field_is_told(tmp_path):
+    """A `passwort` would otherwise connect without one."""
+    own = tmp_path / "secrets.toml"
+    own.write_text('[servers.shop]\nusername = "u"\npassword = "hush"\nprot = 1\n')
+
+    with pytest.raises(LaptopError, match=r"does not know \['prot'\]") as refused:
+        secret_values._own_values(own)
+
+    assert "hush" not in str(refused.value)
+
+
+def test_secrets_hold_the_reader_and_keep_the_mask_key(tmp_path):
+    """The lake never gets the owner's password, and a new mask key would change every masked value."""
+    client = SecretsManager()
+    environment = SimpleNamespace(secrets=SimpleNamespace(mask_key="mask", servers={"shop": "shop-secret"}))
+    emulated = SimpleNamespace(client=lambda _service: client)
+
+    secret_values.put_secrets(environment, database=DATABASE, own=tmp_path / "none.toml", aws=emulated)
+    first = client.held["mask"]
+    secret_values.put_secrets(environment, database=DATABASE, own=tmp_path / "none.toml", aws=emulated)
+
+    assert first == client.held["mask"]
+    assert 64 == len(first)
+    assert {"username": "r", "password": "q", "host": "127.0.0.1", "port": 5, "database": "shop"} == json.loads(client.held["shop-secret"])
+
+
+def test_a_laptop_that_was_killed_is_not_up(tmp_path):
+    """The file says a process; only that very process counts."""
+    (tmp_path / "laptop.json").write_text(json.dumps({"pid": 1, "started": "never", "endpoint": "", "account": "", "region": "", "database": None}))
+
+    with pytest.raises(NotUp, match="it was killed; start it with `sluice local up`|was killed"):
+        Laptop(tmp_path).status()
+
+
+def test_a_state_is_copied_only_into_a_new_home(tmp_path):
+    """Two lakes in one folder would be neither."""
+    for name in ("origin", "target"):
+        (tmp_path / name / "state").mkdir(parents=True)
+        (tmp_path / name / "s3").mkdir()
+
+    with pytest.raises(LaptopError, match="holds a lake already"):
+        copy_state(tmp_path / "origin", tmp_path / "target")
+    copy_state(tmp_path / "origin", tmp_path / "new")
+
+    assert (tmp_path / "new" / "s3").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("says", "wrong"),
+    [("", "Java is missing"), ('openjdk version "11.0.2"', "Java 11 does not run Spark"), ('openjdk version "1.8.0_402"', "Java 1 does not run")],
+)
+def test_a_wrong_java_is_one_line_with_the_fix(says, wrong):
+    """Spark's own error for it is a page."""
+    with pytest.raises(LaptopError, match=wrong) as refused:
+        check_java(says)
+
+    assert "openjdk-17" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_java_17_and_python_311_are_enough():
+    """What Glue 6.0 has, and what the issue of the day asks."""
+    assert "17" == check_java('openjdk version "17.0.15" 2025-04-15')
+    assert "3.11.0" == check_python((3, 11, 0))
+    with pytest.raises(LaptopError, match="3.10.9 is too old"):
+        check_python((3, 10, 9))
+
+
+def test_spark_keeps_its_own_libraries_and_delta_comes_only_when_asked_for(built_in):
+    """The AWS SDK's older netty in front of Spark's breaks the session; a job without --datalake-formats has no Delta on Glue either."""
+    with_delta, without = class_path("delta"), class_path("")
+
+    assert ["io.delta_delta-spark_2.13-4.2.0.jar", "org.apache.hadoop_hadoop-aws-3.4.2.jar"] == names(with_delta)
+    assert ["org.apache.hadoop_hadoop-aws-3.4.2.jar"] == names(without)
+    with pytest.raises(LaptopError, match="--datalake-formats hudi"):
+        class_path("hudi")
+
+
+def test_the_generated_conf_holds_what_glue_has_built_in(built_in, tmp_path):
+    """And nothing of the user's own environment reaches a job but the path."""
+    conf = write_conf(tmp_path, formats="delta", aws=AWS, warehouse=tmp_path / "w")
+    environment = process_environment(conf=conf, aws=AWS, scratch=tmp_path)
+
+    held = dict(line.split(" ", 1) for line in (conf / "spark-defaults.conf").read_text().splitlines())
+    assert "http://127.0.0.1:4566" == held["spark.hadoop.fs.s3a.endpoint"]
+    assert "org.apache.hadoop.fs.s3a.S3AFileSystem" == held["spark.hadoop.fs.s3.impl"]
+    assert not [key for key in held if key.startswith(("spark.sql.extensions", "spark.sql.catalog", "spark.jars"))]
+    assert ("UTC", str(conf), "000000000000") == tuple(environment[name] for name in ("TZ", "SPARK_CONF_DIR", "AWS_ACCESS_KEY_ID"))
+    assert "AWS_PROFILE" not in environment
+
+
+def test_jars_of_other_pins_are_not_used(built_in):
+    """A changed pin is resolved anew."""
+    assert jars.jars_are_ready()
+    (built_in / "stamp").write_text("io.delta:delta-spark_2.13:4.1.0\n")
+
+    assert not jars.jars_are_ready()
+    with pytest.raises(LaptopError, match=r"run `python -m local\.setup`"):
+        jars.jar_files()
+
+
+def names(path):
+    return [entry.rsplit("/", 1)[1] for entry in path.split(":")]
+
+
+@pytest.fixture
+def built_in(tmp_path, monkeypatch):
+    folder = tmp_path / "jars"
+    folder.mkdir()
+    for name in ("io.delta_delta-spark_2.13-4.2.0", "io.netty_netty-common-4.1.112.Final", "org.apache.hadoop_hadoop-aws-3.4.2"):
+        (folder / f"{name}.jar").touch()
+    (folder / "stamp").write_text(jars.stamp())
+    monkeypatch.setattr(jars, "JARS", folder)
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    return folder
+
+
+class SecretsManager:
+    """Enough of it."""
+
+    def __init__(self):
+        self.held = {}
+
+    def get_secret_value(self, SecretId):
+        from botocore.exceptions import ClientError
+
+        if SecretId not in self.held:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetSecretValue")
+        return {"SecretString": self.held[SecretId]}
+
+    def create_secret(self, Name, SecretString):
+        self.held[Name] = SecretString
+
+    def put_secret_value(self, SecretId, SecretString):
+        self.held[SecretId] = SecretString

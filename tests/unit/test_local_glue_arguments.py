@@ -1,0 +1,40 @@
+"""A Glue job's own arguments are read as Glue reads them."""
+
+import pytest
+
+from local.errors import LaptopError
+from local.glue_arguments import script_arguments, split_conf, submission
+
+
+def test_one_conf_holds_many_settings():
+    """Glue takes a single `--conf`; further ones ride in its value."""
+    assert ("a=1", "b=x=y", "c=-Dk=v -Dl=w") == split_conf("a=1 --conf b=x=y --conf c=-Dk=v -Dl=w")
+    assert () == split_conf("")
+
+
+def test_a_conf_without_a_value_is_refused_with_how_to_write_it():
+    """Spark would take it for the application."""
+    with pytest.raises(LaptopError, match="'spark.x' is not key=value; further settings are chained"):
+        split_conf("a=1 --conf spark.x")
+
+
+def test_the_script_gets_all_but_what_glue_takes():
+    """Arguments keep their order; one without a value stands alone."""
+    given = {"--conf": "a=1", "--environment": "local", "--datalake-formats": "delta", "--flag": "", "--JOB_RUN_ID": "jr_1"}
+
+    assert ["--environment", "local", "--flag", "--JOB_RUN_ID", "jr_1"] == script_arguments(given)
+
+
+def test_jobs_that_differ_only_in_their_run_can_share_a_kind_of_process():
+    """That is what lets a spare driver take the next stage's job."""
+    common = {"--conf": "a=1", "--extra-py-files": "s3://b/1.zip, s3://b/2.zip", "--datalake-formats": "delta"}
+
+    assert submission({**common, "--run": "r1"}) == submission({**common, "--run": "r2", "--group": "g"})
+    assert submission(common) != submission({**common, "--extra-py-files": "s3://b/3.zip"})
+    assert ("s3://b/1.zip", "s3://b/2.zip") == submission(common).py_files
+
+
+def test_what_the_laptop_cannot_do_is_refused():
+    """Leaving it out would be a job that works here and fails on AWS, or the other way round."""
+    with pytest.raises(LaptopError, match="--additional-python-modules"):
+        submission({"--additional-python-modules": "pandas==3"})
