@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from local.aws import Emulated
 from local.children import Children
+from local.class_archive import archive_file
 from local.errors import LaptopError
 from local.glue_arguments import Submission, script_arguments, submission
 from local.places import spark_home
@@ -22,6 +23,7 @@ from local.spark_conf import process_environment, write_conf
 
 _ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:\s.*)?")
 _MESSAGE_LENGTH = 1500
+_WARM = "sluice-laptop-warm-up"  # where spares warm their sessions; empty but for moments
 
 
 class JobFailed(LaptopError):
@@ -78,10 +80,11 @@ class Launcher:
         if not self._keeps_spare:
             return
         wanted = submission(arguments)
+        self._s3.create_bucket(Bucket=_WARM)
         with self._lock:
             if self._stopping or (self._spare is not None and self._spare.wanted == wanted and self._spare.child.poll() is None):
                 return
-            former, self._spare = self._spare, Spare(wanted=wanted, start=self._start, logs=self._logs)
+            former, self._spare = self._spare, Spare(wanted=wanted, start=self._start, logs=self._logs, bucket=_WARM)
         if former is not None:
             former.end(self._children)
 
@@ -106,12 +109,12 @@ class Launcher:
         scratch = self._work / "scratch" / name
         scratch.mkdir(parents=True)
         conf = write_conf(self._work, formats=wanted.formats, aws=self._aws, warehouse=self._work / "warehouse")
-        command = [str(spark_home() / "bin" / "spark-submit")]
+        command = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(conf / "spark-defaults.conf")]
         command += [part for setting in wanted.conf for part in ("--conf", setting)]
         for option, addresses in (("--py-files", wanted.py_files), ("--jars", wanted.jars)):
             if addresses:
                 command += [option, ",".join(str(self._fetch(address)) for address in addresses)]
-        environment = {**process_environment(conf=conf, aws=self._aws, scratch=scratch), **extra}
+        environment = {**process_environment(conf=conf, aws=self._aws, scratch=scratch, archive=archive_file()), **extra}
         with log.open("wb") as output:
             return self._children.start([*command, *application], env=environment, output=output, folder=scratch), scratch
 

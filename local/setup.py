@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from local.class_archive import archive_file, make_archive
 from local.errors import LaptopError
 from local.jars import jar_files, jars_are_ready, resolve_jars
 from local.places import node_binary
@@ -62,6 +63,9 @@ def main() -> int:
         if not jars_are_ready():
             _say("resolving Spark's jars (104 MB, once) …")
             resolve_jars()
+        if not archive_file().is_file():
+            _say("starting Spark once, to remember its classes …")
+            make_archive()
     except LaptopError as missing:
         _say(str(missing))
         return 1

@@ -24,7 +24,7 @@ _numbers = itertools.count(1)
 class Spare:
     """A spare process and the loopback line to it. It answers once its session is ready, then waits for its one task."""
 
-    def __init__(self, *, wanted: Submission, start: Start, logs: Path) -> None:
+    def __init__(self, *, wanted: Submission, start: Start, logs: Path, bucket: str) -> None:
         self.wanted = wanted
         name = f"spare-{next(_numbers)}"
         self._log = logs / f"{name}.log"
@@ -33,8 +33,10 @@ class Spare:
         self._line: socket.socket | None = None
         self._ready = threading.Event()
         port = self._listener.getsockname()[1]
+        # Only a session that can write Delta can be warmed by it.
+        folder = f"s3://{bucket}/{name}-{self._token[:8]}" if "delta" in wanted.formats else ""
         logs.mkdir(parents=True, exist_ok=True)
-        self.child, self.scratch = start(wanted, name, [str(DRIVER)], self._log, {"SLUICE_SPARE": f"{port}:{self._token}"})
+        self.child, self.scratch = start(wanted, name, [str(DRIVER)], self._log, {"SLUICE_SPARE": f"{port}:{self._token}:{folder}"})
         threading.Thread(target=self._answer, daemon=True, name="spare-line").start()
 
     def run(self, script: Path, arguments: Sequence[str], log: Path) -> bool:

@@ -1,4 +1,4 @@
-"""What Glue has built in, as a generated SPARK_CONF_DIR: jars, the s3:// scheme, the endpoint, a laptop's size. Nothing that a job says itself."""
+"""What Glue has built in, as a generated spark-defaults.conf: jars, the s3:// scheme, the endpoint, a laptop's size. Nothing a job says itself."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from local.aws import Emulated
 from local.errors import LaptopError
 from local.jars import jar_files
-from local.places import SHIPPED_ONLY, spark_home
+from local.places import CACHE, SHIPPED_ONLY, spark_home
 
 # Where Glue's `--datalake-formats` brings jars, those of the laptop are in the same class path only when it is asked for.
 _FORMATS: Mapping[str, str] = {"delta": "io.delta_"}
@@ -36,7 +36,7 @@ logger.window.level = error
 
 
 def write_conf(folder: Path, *, formats: str, aws: Emulated, warehouse: Path) -> Path:
-    """Write `spark-defaults.conf` and `log4j2.properties` for jobs with these `--datalake-formats`; the folder to point SPARK_CONF_DIR at."""
+    """Write `spark-defaults.conf` and `log4j2.properties` for jobs with these `--datalake-formats`; the folder, for `--properties-file`."""
     conf = folder / (f"conf-{formats}" if formats else "conf")
     conf.mkdir(parents=True, exist_ok=True)
     settings = _defaults(class_path(formats), aws, warehouse)
@@ -63,18 +63,18 @@ def _artifact(name: str) -> str:
     return re.split(r"-\d", name, maxsplit=1)[0]
 
 
-def process_environment(*, conf: Path, aws: Emulated, scratch: Path) -> Mapping[str, str]:
+def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Path | None) -> Mapping[str, str]:
     """The whole environment of a Spark process: like Glue's, it runs in UTC and knows its credentials; nothing is inherited but the path."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "LANG", "SSL_CERT_FILE") if name in os.environ}
     return {
         **kept,
         **aws.environment(),
         "SPARK_HOME": str(spark_home()),
-        "SPARK_CONF_DIR": str(conf),
+        # Empty: Spark puts this folder into the class path, where the class archive takes none with files.
+        "SPARK_CONF_DIR": str(CACHE / "no-conf"),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(scratch),
-        # Short jobs on few cores: the quick compiler and the small collector start faster and are enough.
-        "SPARK_SUBMIT_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto -Djava.io.tmpdir={scratch}",
+        "SPARK_SUBMIT_OPTS": java_options(conf, scratch, archive=archive),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYTHONPATH": str(SHIPPED_ONLY),
@@ -82,6 +82,13 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path) -> Mapping[
         "TMPDIR": str(scratch),
         "TZ": "UTC",
     }
+
+
+def java_options(conf: Path, scratch: Path, *, archive: Path | None) -> str:
+    """How the JVM runs, whatever it runs. Short jobs on few cores: the quick compiler and the small collector start faster and are enough."""
+    shared = f" -XX:SharedArchiveFile={archive} -Xlog:disable -Xlog:all=error:stderr" if archive is not None and archive.is_file() else ""
+    logging = f"-Dlog4j2.configurationFile={conf / 'log4j2.properties'}"
+    return f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto{shared} -Djava.io.tmpdir={scratch} {logging}"
 
 
 def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:

@@ -86,12 +86,20 @@ def test_a_commit_that_is_not_ours_has_no_meta(meta):
     assert read_commit(0, text(info(meta))).meta is None
 
 
-@pytest.mark.parametrize("broken", [add(None, "accepted"), add(None, stats="{}"), add(None, stats="{")])
-def test_a_file_without_a_row_count_is_an_error(s3, broken):
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (add(None, "accepted"), "without numRecords"),
+        (add(None, stats="{}"), "without numRecords"),
+        (add(1.5), "without numRecords"),
+        (add(None, stats="{"), ""),
+    ],
+)
+def test_a_file_without_a_row_count_is_an_error(s3, broken, said):
     """Unknown is not zero: the gate would compare with a guess."""
     put(s3, 0, info(), broken)
 
-    with pytest.raises(BadState, match="00000000000000000000.json is not a Delta commit"):
+    with pytest.raises(BadState, match=f"00000000000000000000.json is not a Delta commit: .*{said}"):
         S3DeltaLog("lake", client=s3).commits(PATH, -1)
 
 
@@ -134,6 +142,7 @@ def test_the_latest_version_is_the_highest_commit(s3):
     log = S3DeltaLog("lake", client=Paged(s3, 2))
 
     assert (3, None) == (log.latest(PATH), log.latest("bronze/none"))
+    assert [1, 2, 3] == [commit.version for commit in log.commits(PATH, 0)]
 
 
 class Paged:

@@ -121,13 +121,14 @@ def test_spark_keeps_its_own_libraries_and_delta_comes_only_when_asked_for(built
 def test_the_generated_conf_holds_what_glue_has_built_in(built_in, tmp_path):
     """And nothing of the user's own environment reaches a job but the path."""
     conf = write_conf(tmp_path, formats="delta", aws=AWS, warehouse=tmp_path / "w")
-    environment = process_environment(conf=conf, aws=AWS, scratch=tmp_path)
+    environment = process_environment(conf=conf, aws=AWS, scratch=tmp_path, archive=None)
 
     held = dict(line.split(" ", 1) for line in (conf / "spark-defaults.conf").read_text().splitlines())
     assert "http://127.0.0.1:4566" == held["spark.hadoop.fs.s3a.endpoint"]
     assert "org.apache.hadoop.fs.s3a.S3AFileSystem" == held["spark.hadoop.fs.s3.impl"]
     assert not [key for key in held if key.startswith(("spark.sql.extensions", "spark.sql.catalog", "spark.jars"))]
-    assert ("UTC", str(conf), "000000000000") == tuple(environment[name] for name in ("TZ", "SPARK_CONF_DIR", "AWS_ACCESS_KEY_ID"))
+    assert ("UTC", "000000000000") == tuple(environment[name] for name in ("TZ", "AWS_ACCESS_KEY_ID"))
+    assert str(conf / "log4j2.properties") in environment["SPARK_SUBMIT_OPTS"]
     assert "AWS_PROFILE" not in environment
 
 

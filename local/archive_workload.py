@@ -1,0 +1,69 @@
+"""What `local.class_archive` runs once, so that the JVM remembers the classes of a job: a session, Delta's write, merge and read, S3A against nobody.
+
+Runs alone, under `spark-submit`; its one argument is a scratch folder.
+"""
+
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+
+class NothingThere(BaseHTTPRequestHandler):
+    """An S3 that has no object and takes every one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200 if self.command in ("PUT", "POST") else 404)
+        self.send_header("ETag", '"0"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        return
+
+
+def main(scratch: Path) -> None:
+    server = HTTPServer(("127.0.0.1", 0), NothingThere)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    spark = SparkSession.builder.getOrCreate()
+    delta_work(spark, str(scratch / "table"))
+    s3a_work(spark, f"http://127.0.0.1:{server.server_address[1]}")
+
+
+def delta_work(spark: SparkSession, table: str) -> None:
+    rows = spark.range(100).select("id", F.col("id").cast("decimal(12,2)").alias("v"), F.sha2(F.col("id").cast("string"), 256).alias("s"))
+    rows.write.format("delta").partitionBy("v").save(table + "-parts")
+    rows.write.format("delta").save(table)
+    spark.range(50, 150).select("id", F.lit(1).cast("decimal(12,2)").alias("v"), F.lit("x").alias("s")).createOrReplaceTempView("changes")
+    merge = f"merge into delta.`{table}` t using changes c on t.id = c.id"
+    spark.sql(f"{merge} when matched then update set * when not matched then insert *")
+    spark.read.format("delta").load(table).groupBy("s").agg(F.count("*"), F.max("v")).collect()
+
+
+def s3a_work(spark: SparkSession, endpoint: str) -> None:
+    context: Any = spark.sparkContext
+    jvm, conf = context._jvm, context._jsc.hadoopConfiguration()
+    conf.set("fs.s3a.endpoint", endpoint)
+    path = jvm.org.apache.hadoop.fs.Path("s3://nobody/some/key")
+    files = path.getFileSystem(conf)
+    try:
+        files.exists(path)
+        written = files.create(path)
+        written.write(1)
+        written.close()
+    except Py4JJavaError:  # whatever S3A thinks of the answers: its classes are loaded
+        return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
