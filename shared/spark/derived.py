@@ -13,6 +13,7 @@ from shared.core.ports import InputRead
 from shared.spark.binding import bind, mentioned
 from shared.spark.changes import Changes, weighed
 from shared.spark.frames import change_set, contract_schema, fields_of, laid_over, names, only_keys, to_contract, type_differences
+from shared.spark.literal_rows import no_rows
 from shared.spark.rules import column
 from shared.spark.silver import live
 from shared.spark.store import Store
@@ -45,7 +46,7 @@ class Derivation:
     def changes(self, target: DataFrame | None, *, rebuild: bool) -> Iterator[Changes]:
         """The weighed change set against `target` (None: an empty table). With `rebuild`, or where no feed can tell, every key is compared."""
         table = self._table
-        old = as_contract(target, table) if target is not None else self._store.spark.createDataFrame([], contract_schema(table))
+        old = as_contract(target, table) if target is not None else no_rows(self._store.spark, contract_schema(table))
         new = to_contract(bind(self._store.spark, self._sql, self._plain(), file=table.file), table)
         with self._affected(rebuild=rebuild) as keys:
             if keys is not None:
@@ -88,7 +89,7 @@ class Derivation:
     def _changed(self, read: InputRead) -> DataFrame | None:
         """Rows of an input before and after, from what this table consumed to what it reads now; None where that cannot be told."""
         visible = names(read.table)
-        changed = self._store.spark.createDataFrame([], contract_schema(read.table))
+        changed = no_rows(self._store.spark, contract_schema(read.table))
         if read.version is not None:
             if read.consumed is None or read.consumed > read.version:
                 return None
@@ -119,10 +120,7 @@ class Derivation:
 
 def rows_of(store: Store, read: InputRead) -> DataFrame:
     """What a derived table sees of an input: its live rows at a version, with the staged change set laid over."""
-    if read.version is None:
-        rows = store.spark.createDataFrame([], contract_schema(read.table))
-    else:
-        rows = live(read.table, store.read(read.table, read.version))
+    rows = no_rows(store.spark, contract_schema(read.table)) if read.version is None else live(read.table, store.read(read.table, read.version))
     if read.overlay is None:
         return rows
     upserts, deletes = staged(store, read.table, read.overlay)

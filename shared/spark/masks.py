@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BinaryType, StructField, StructType
 
 from shared.core.errors import ContractError, SecretMissing
+from shared.spark.literal_rows import literal_rows
 from shared.spec.lake import Mask, Table
 
 _INNER, _OUTER = "_mask_inner", "_mask_outer"
@@ -35,8 +37,9 @@ def with_mask_key(frame: DataFrame, key: bytes) -> DataFrame:
     if not key:
         raise SecretMissing("the mask key is empty; put at least 32 random bytes into the secret that lake/environments.toml names as mask_key")
     block = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
-    padded = [(bytearray(byte ^ 0x36 for byte in block), bytearray(byte ^ 0x5C for byte in block))]
-    return frame.crossJoin(F.broadcast(frame.sparkSession.createDataFrame(padded, f"{_INNER} binary, {_OUTER} binary")))
+    padded = [[bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C)]]
+    keys = StructType([StructField(name, BinaryType()) for name in KEY_COLUMNS])
+    return frame.crossJoin(F.broadcast(literal_rows(frame.sparkSession, padded, keys)))
 
 
 def masked(text: Column, mask: Mask) -> Column:

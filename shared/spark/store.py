@@ -19,6 +19,7 @@ from shared.core.layout import table_path
 from shared.core.messages import CommitMeta
 from shared.core.ports import Guard
 from shared.spark.frames import CHANGE
+from shared.spark.literal_rows import no_rows
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
 
@@ -63,7 +64,7 @@ class Store:
         """An empty table. Raises BadState when there is one."""
         if self.latest(table) is not None:
             raise BadState(f"{table.name} is to be created and there is a table at {table_path(table)} already")
-        empty = self.spark.createDataFrame([], schema)
+        empty = no_rows(self.spark, schema)
         feed = "false" if table.layer == "bronze" else "true"
         options = _PROPERTIES | {"delta.enableChangeDataFeed": feed, "userMetadata": _text(meta)}
         guard()
