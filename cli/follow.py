@@ -52,7 +52,8 @@ def looks(lake: OpenLake, run: str, pause: Pause) -> Iterator[Look]:
 def look_at(lake: OpenLake, run: str) -> Look:
     # The execution first: what is read after its end is final.
     execution = lake.machine.execution(run)
-    return Look(run=run, execution=execution, state=lake.machine.state(run), record=lake.state.run(run))
+    states = lake.machine.states(run)
+    return Look(run=run, execution=execution, state=states[-1] if states else None, record=lake.state.run(run))
 
 
 def verdicts_of(record: RunRecord | None) -> tuple[Verdicted, ...]:

@@ -45,8 +45,8 @@ class Machine(Protocol):
 
     def execution(self, run: str) -> Execution: ...
 
-    def state(self, run: str) -> str | None:
-        """The state it is in, or ended in; None before the first."""
+    def states(self, run: str) -> tuple[str, ...]:
+        """The states it went through, in order; the last is the one it is in, or ended in."""
 
     def jobs(self, run: str) -> tuple[JobRun, ...]:
         """Every Glue run of the execution, by stage."""
@@ -79,11 +79,11 @@ class StepFunctionsMachine:
             found = self._step_functions.describe_execution(executionArn=arn)
         return Execution(status=found["status"], error=found.get("error"), cause=found.get("cause"))
 
-    def state(self, run: str) -> str | None:
+    def states(self, run: str) -> tuple[str, ...]:
         arn = self._arn(run)
         with clients.asking(arn):
             pages = self._step_functions.get_paginator("get_execution_history").paginate(executionArn=arn, includeExecutionData=False)
-            return current_state(event for page in pages for event in page["events"])
+            return states_of(event for page in pages for event in page["events"])
 
     def jobs(self, run: str) -> tuple[JobRun, ...]:
         return tuple(job_run for stage in JOBS for job_run in self._jobs(self._environment.job(stage), run))
@@ -98,17 +98,18 @@ class StepFunctionsMachine:
         return f"{self._environment.machine_arn.replace(':stateMachine:', ':execution:')}:{run}"
 
 
-def current_state(events: Iterable[Mapping[str, Any]]) -> str | None:
-    """The last state entered that is not one of a Map's own."""
-    current, inside = None, False
+def states_of(events: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The states entered, in order, without those that are a Map's own."""
+    entered: list[str] = []
+    inside = False
     for event in events:
         kind: str = event["type"]
         if kind == "MapStateExited":
             inside = False
         elif kind.endswith("StateEntered") and not inside:
-            current = event["stateEnteredEventDetails"]["name"]
+            entered.append(event["stateEnteredEventDetails"]["name"])
             inside = kind == "MapStateEntered"
-    return current
+    return tuple(entered)
 
 
 def new_run_id(at: datetime) -> str:

@@ -1,6 +1,6 @@
 """What a run came to: its status and exit code, the reason, its batches, what is certified, and where to read on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from shared.core.layout import report_key
 from shared.core.report import BatchReport, RunReport
 from shared.spec.codec import to_json
 
+FAIL_PATH = "RecordFailure"
+FUNCTIONS = ("plan", "gate", "commit", "report")
 EXIT = {"passed": 0, "failed": 1, "blocked": 3}
 
 
@@ -62,9 +64,16 @@ def outcome_of(lake: OpenLake, look: Look) -> Outcome:
         reason=reason,
         report=read_report(lake, look.run),
         report_place=report_place(lake, look.run),
-        logs=logs_of(lake, failed_jobs) if status == "failed" else (),
-        certified={name: entry.version for name, entry in lake.state.certified().tables.items()},
+        logs=logs_of(lake, look.run, failed_jobs) if status == "failed" else (),
+        certified=certified_versions(lake),
     )
+
+
+def certified_versions(lake: OpenLake) -> Mapping[str, int]:
+    """By table, in the lake's order; tables that are no longer of the lake stand last."""
+    entries = lake.state.certified().tables
+    known = [table.name for table in lake.lake.tables if table.name in entries]
+    return {name: entries[name].version for name in dict.fromkeys([*known, *sorted(entries)])}
 
 
 def judged(look: Look) -> tuple[Literal["passed", "blocked", "failed"], str | None]:
@@ -73,7 +82,7 @@ def judged(look: Look) -> tuple[Literal["passed", "blocked", "failed"], str | No
     if execution.status == "SUCCEEDED" and recorded == "passed":
         return "passed", None
     said = ": ".join(part for part in (execution.error, execution.cause) if part)
-    if execution.error == "TablesBlocked" and recorded == "blocked":
+    if recorded in ("blocked","passed"):
         return "blocked", execution.cause
     if recorded in ("passed", "blocked"):
         return "failed", f"the run is committed ({recorded}), but its execution ended {execution.status}: {said or 'no reason was given'}"
@@ -101,16 +110,21 @@ def report_place(lake: OpenLake, run: str) -> str | None:
     return shown(copy)
 
 
-def logs_of(lake: OpenLake, failed: Iterable[JobRun]) -> tuple[str, ...]:
-    """The logs of the jobs that failed; of the functions, when none did."""
+def logs_of(lake: OpenLake, run: str, failed: Iterable[JobRun]) -> tuple[str, ...]:
+    """The logs of the jobs that failed; when none did, of the function whose state failed."""
     jobs = tuple(failed)
-    environment = lake.environment
+    functions = () if jobs else tuple(map(lake.environment.function, functions_of(lake.machine.states(run))))
     if lake.home is None:
-        groups = [f"log group /aws-glue/{job.job}/error, stream {job.id}" for job in jobs]
-        return tuple(groups) or tuple(f"log group /aws/lambda/{environment.function(name)}" for name in ("plan", "gate", "commit"))
+        return (*(f"log group /aws-glue/{job.job}/error, stream {job.id}" for job in jobs), *(f"log group /aws/lambda/{name}" for name in functions))
     logs = lake.home / "logs"
-    files = [logs / "glue" / job.job / f"{job.id}.log" for job in jobs] or sorted((logs / "lambda").glob(f"{environment.prefix}-*.log"))
+    files = (*(logs / "glue" / job.job / f"{job.id}.log" for job in jobs), *(logs / "lambda" / f"{name}.log" for name in functions))
     return tuple(shown(file) for file in files)
+
+
+def functions_of(states: Sequence[str]) -> tuple[str, ...]:
+    """The function of the state that failed, which is the one before the fail path; a state's name starts with its function's."""
+    failed = next((before for before, state in zip(states, states[1:], strict=False) if state == FAIL_PATH), "")
+    return tuple(name for name in FUNCTIONS if failed.lower().startswith(name))
 
 
 def shown(path: Path) -> str:

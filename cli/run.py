@@ -17,6 +17,7 @@ from cli.machine import new_run_id
 from cli.outcome import Outcome, outcome_of
 from cli.render import cell, duration, err, examples, moment, number, out, show_json, show_table, table_of
 from shared.core.layout import plan_key
+from shared.core.report import BatchReport
 
 app = typer.Typer()
 
@@ -45,11 +46,12 @@ def run_lake(
     desk: Desk = context.obj
     lake = desk.open()
     run = new_run_id(datetime.now(UTC))
-    lake.machine.start(run)
     if not follow:
+        lake.machine.start(run)
         show_json({"run": run, "status": "started"}) if as_json else out().print(f"run {run} started; `sluice runs show {run}` tells how it goes")
         return
     try:
+        lake.machine.start(run)
         outcome = followed(lake, run, quiet=as_json)
     except KeyboardInterrupt as stopped:
         err().print(f"\nno longer following; run {run} goes on. `sluice runs show {run}` tells how it goes", soft_wrap=True)
@@ -74,8 +76,7 @@ def show_outcome(lake: OpenLake, outcome: Outcome) -> None:
     if outcome.batches:
         show_batches(outcome)
     if outcome.status != "failed":
-        rows = [(name, version) for name, version in sorted(outcome.certified.items(), key=lambda entry: _place(lake, entry[0]))]
-        show_table(("certified", "version"), rows, right=("version",))
+        show_table(("certified", "version"), outcome.certified.items(), right=("version",))
     if outcome.report is not None and outcome.report.lake_hash not in (None, lake.pinned.hash):
         fix = "`sluice local up` deploys it" if lake.home is not None else "deploy it with `cdk deploy`"
         err().print(f"the deployed lake.json is not the one of the contracts here; {fix}", soft_wrap=True)
@@ -92,23 +93,23 @@ def show_outcome(lake: OpenLake, outcome: Outcome) -> None:
 
 def show_batches(outcome: Outcome) -> None:
     """read = accepted + rejected + seen, batch by batch."""
+    equation = "read = accepted + rejected + seen"
     rows = [
         (
             table,
-            f"{moment(batch.lo)} .. {moment(batch.hi)}",
+            window(batch),
             f"{number(batch.read)} = {number(batch.accepted)} + {number(batch.rejected)} + {number(batch.seen)}",
-            "yes" if batch.accounted else "NO",
-            "yes" if batch.reused else "",
+            ("holds" if batch.accounted else "DOES NOT HOLD") + (", landed by an earlier run" if batch.reused else ""),
         )
         for table, batch in outcome.batches
     ]
-    columns = ("source", "window (UTC)", "read = accepted + rejected + seen", "holds", "reused")
-    show_table(columns, rows, right=("read = accepted + rejected + seen",))
+    show_table(("source", "window (UTC)", equation, ""), rows, right=(equation,))
 
 
-def _place(lake: OpenLake, name: str) -> tuple[int, str]:
-    names = [table.name for table in lake.lake.tables]
-    return (names.index(name) if name in names else len(names), name)
+def window(batch: BatchReport) -> str:
+    """The day is told once when both ends are of one."""
+    same_day = batch.lo.date() == batch.hi.date()
+    return f"{moment(batch.lo)} .. {batch.hi.strftime('%H:%M:%S') if same_day else moment(batch.hi)}"
 
 
 def _follow_in_lines(run: str, seen: Looks, *, quiet: bool) -> Look:

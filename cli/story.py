@@ -48,7 +48,7 @@ def show_accounts(outcomes: Sequence[Outcome]) -> None:
     if reasons:
         show_table(("rejected in", "because of", "rows"), [(*reason, count) for reason, count in reasons.most_common()], right=("rows",))
     before, after = (outcome.certified for outcome in outcomes)
-    versions = [(table, before.get(table), version) for table, version in sorted(after.items())]
+    versions = [(table, before.get(table), version) for table, version in after.items()]
     show_table(
         ("certified table", "version after the first run", "after the second"), versions, right=("version after the first run", "after the second")
     )

@@ -81,7 +81,7 @@ class Children:
             self._tell(f"+{child.pid}")
         return child
 
-    def ended(self, child: "subprocess.Popen[Any]") -> None:
+    def _forget(self, child: "subprocess.Popen[Any]") -> None:
         """Forget a child after its end, and kill what it left in its group."""
         signal_group(child.pid, signal.SIGKILL)
         with self._lock:
@@ -96,7 +96,7 @@ class Children:
         except subprocess.TimeoutExpired:
             signal_group(child.pid, signal.SIGKILL)
             child.wait()
-        self.ended(child)
+        self._forget(child)
 
     def close(self) -> None:
         """End all that is left, then the reaper."""

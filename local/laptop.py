@@ -238,15 +238,6 @@ class Laptop:
         killed: Sequence[str] = self._ask("kill-jobs", {})
         return killed
 
-    def copy_to(self, target: Path) -> None:
-        """Copy this home's state into another. When up: down for the copy and up again, tied to this process."""
-        was_up = self.down()
-        try:
-            copy_state(self.home, target)
-        finally:
-            if was_up:
-                self.up(deploys=False)
-
     def _ask(self, command: str, values: Mapping[str, Any]) -> Any:
         request = urllib.request.Request(f"{self.aws.endpoint}/_laptop/{command}", data=json.dumps(dict(values)).encode(), method="POST")
         with urllib.request.urlopen(request, timeout=60) as answer:

@@ -47,7 +47,7 @@ def warm(session: SparkSession, folder: str) -> None:
     rows.unpersist()
     session.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1).load(folder).count()
     path = session._jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
-    path.getFileSystem(session._jsc.hadoopConfiguration()).delete(path, True)  # type: ignore[attr-defined]
+    path.getFileSystem(session._jsc.hadoopConfiguration()).delete(path, True)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.core.errors import SluiceError
+from shared.core.events import CommitRequest, FailRequest, GateRequest, PlanRequest
 from shared.core.job import Job, JobContext
-from shared.core.messages import CommitRequest, FailRequest, GateRequest, PlanRequest
 from shared.core.steps.commit import commit
 from shared.core.steps.fail import fail
 from shared.core.steps.gate import gate

@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.aws.wiring import LambdaPorts, utc_now
-from shared.core.messages import CommitRequest
+from shared.core.events import CommitRequest
 from shared.core.steps.commit import commit
 from shared.spec.codec import from_json, to_json
 from shared.telemetry.log import EventLog, function_logger

@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.aws.notify import LogNotify
 from shared.aws.wiring import LambdaPorts, utc_now
-from shared.core.messages import FailRequest
+from shared.core.events import FailRequest
 from shared.core.steps.fail import fail
 from shared.spec.codec import from_json, to_json
 from shared.telemetry.log import EventLog, function_logger

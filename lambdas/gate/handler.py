@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.aws.wiring import LambdaPorts, utc_now
-from shared.core.messages import GateRequest
+from shared.core.events import GateRequest
 from shared.core.steps.gate import gate
 from shared.spec.codec import from_json, to_json
 from shared.telemetry.log import EventLog, function_logger

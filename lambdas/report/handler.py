@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.aws.wiring import LambdaPorts, utc_now
-from shared.core.messages import ReportRequest
+from shared.core.events import ReportRequest
 from shared.core.steps.report import report
 from shared.spec.codec import from_json, to_json
 from shared.telemetry.log import function_logger

@@ -127,7 +127,7 @@ class GlueSeam:
         allowed = int(job.get("ExecutionProperty", {}).get("MaxConcurrentRuns", 1))
         with self._lock:
             runs = self._glue._job_runs.setdefault(name, [])
-            if sum(run["JobRunState"] in LIVE for run in runs) > allowed:
+            if sum(run["JobRunState"] in LIVE for run in runs) >= allowed:
                 return self._refuse("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {name}: MaxConcurrentRuns is {allowed}")
             run = self._record(job, data)
             runs.append(run)

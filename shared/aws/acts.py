@@ -6,7 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from shared.aws.dynamo import Act
-from shared.core.messages import Batch, Lock, Outcome, RunRecord
+from shared.core.messages import (
+    Batch,
+    Lock,
+    Outcome,
+    RunRecord,
+)
 from shared.spec.codec import instant_text, to_json
 
 NOT_COMMITTED = "attribute_exists(#kind) AND NOT #status IN (:passed, :blocked)"

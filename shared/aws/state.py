@@ -29,7 +29,17 @@ from shared.aws.acts import (
 )
 from shared.aws.dynamo import Act, StateTable, Unmet
 from shared.core.errors import BadState, ClaimRefused, ContractError, LostRace, StaleFence
-from shared.core.messages import Batch, Bypass, Certified, Entry, Intent, Lock, Outcome, Progress, RunRecord
+from shared.core.messages import (
+    Batch,
+    Bypass,
+    Certified,
+    Entry,
+    Intent,
+    Lock,
+    Outcome,
+    Progress,
+    RunRecord,
+)
 from shared.spec.codec import CodecError, from_json, instant_text, to_json
 from shared.spec.lake import Stage
 

@@ -2,7 +2,8 @@
 
 errors.py    the family of errors (a tree in its docstring)
 layout.py    where things lie in the bucket
-messages.py  state items, evidence, decisions, Lambda events
+messages.py  state items, evidence, decisions
+events.py    what the Lambdas are asked and answer
 ports.py     the seams to the outside world
 window.py    how a source is cut into windows
 batches.py   when a batch's earlier commit may be reused

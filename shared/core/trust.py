@@ -7,7 +7,14 @@ seen, and agrees with the Delta log's own account of the commit.
 from collections.abc import Sequence
 
 from shared.core.batches import last_commit
-from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, RuleResult, TableEvidence
+from shared.core.messages import (
+    Batch,
+    BatchEvidence,
+    IngestEvidence,
+    LogCommit,
+    RuleResult,
+    TableEvidence,
+)
 from shared.spec.lake import Table
 
 

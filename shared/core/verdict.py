@@ -8,7 +8,13 @@ contract wrote itself.
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from shared.core.messages import BatchEvidence, Bypass, Finding, RuleResult, Verdict
+from shared.core.messages import (
+    BatchEvidence,
+    Bypass,
+    Finding,
+    RuleResult,
+    Verdict,
+)
 from shared.spec.codec import parse_instant
 from shared.spec.lake import Limit, Rule, Table
 

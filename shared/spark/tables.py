@@ -6,7 +6,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from shared.core.errors import BadState, EvidenceInvalid, SchemaMismatch
-from shared.core.messages import Batch, BatchEvidence, ChangeSetRef, CommitKind, CommitMeta, Phase, RuleResult
+from shared.core.messages import (
+    Batch,
+    BatchEvidence,
+    ChangeSetRef,
+    CommitKind,
+    CommitMeta,
+    Phase,
+    RuleResult,
+)
 from shared.core.ports import Guard, InputRead, Staged, Writer, Written
 from shared.spark.bronze import PARTITIONS, Bronze, MaskKey
 from shared.spark.changes import staged_digest, write_changes

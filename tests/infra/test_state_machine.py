@@ -7,7 +7,7 @@ from ministack.services import stepfunctions
 
 from infra.access import FUNCTIONS
 from infra.workflow import definition
-from shared.core.messages import CommitRequest, FailRequest, GateRequest, PlanRequest, ReportRequest
+from shared.core.events import CommitRequest, FailRequest, GateRequest, PlanRequest, ReportRequest
 from shared.spec.codec import from_json
 from tests.infra.interpreter import MACHINE, Refusal, execute
 from tests.infra.tides import environment

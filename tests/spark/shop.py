@@ -194,7 +194,9 @@ FACT = table(
 LAKE = Lake(tables=(ORDERS, SILVER_ORDERS, CUSTOMERS, FACT), environments={})
 
 
-def order(number, *, customer="C1", quantity="1", amount="10.00", currency="USD", days=0.5, deleted=False, address="Main St 1", card="4111111111111111"):
+def order(
+    number, *, customer="C1", quantity="1", amount="10.00", currency="USD", days=0.5, deleted=False, address="Main St 1", card="4111111111111111"
+):
     from decimal import Decimal
 
     price = None if amount is None else Decimal(amount)

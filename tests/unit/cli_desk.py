@@ -11,7 +11,7 @@ from cli.lakes import Desk, OpenLake
 from cli.machine import Execution, JobRun
 from cli.main import app
 from cli.queries import Answer
-from shared.core.messages import ReportRequest
+from shared.core.events import ReportRequest
 from shared.core.steps.report import report
 from shared.spec.environment import Environment, Secrets, Workers
 from shared.spec.lake import PinnedLake
@@ -36,7 +36,7 @@ class FakeMachine:
     """cli.machine.Machine: every look advances one state; the run happens in the world of fakes, when it is started."""
 
     world: Machine
-    states: list[str] = field(default_factory=lambda: ["Plan", "Ingest", "Report"])
+    states_seen: list[str] = field(default_factory=lambda: ["Plan", "Ingest", "Report"])
     executions: dict[str, Execution] = field(default_factory=dict)
     failed_jobs: tuple[JobRun, ...] = ()
     ends: Execution | None = None  # in place of what the run came to
@@ -65,10 +65,10 @@ class FakeMachine:
         if self.interrupted:
             raise KeyboardInterrupt
         self.looked += 1
-        return self.executions[run] if self.looked >= len(self.states) else Execution(status="RUNNING", error=None, cause=None)
+        return self.executions[run] if self.looked >= len(self.states_seen) else Execution(status="RUNNING", error=None, cause=None)
 
-    def state(self, run):
-        return self.states[min(self.looked, len(self.states)) - 1]
+    def states(self, run):
+        return tuple(self.states_seen[: self.looked])
 
     def jobs(self, run):
         return self.failed_jobs

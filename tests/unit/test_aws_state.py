@@ -15,7 +15,18 @@ from moto import mock_aws
 from shared.aws.dynamo import Act
 from shared.aws.state import DynamoState
 from shared.core.errors import BadState, ClaimRefused, ContractError, LostRace, StaleFence, StateUnavailable
-from shared.core.messages import Batch, Bypass, Certified, ChangeSetRef, Entry, Intent, Lock, Outcome, Progress, RunRecord
+from shared.core.messages import (
+    Batch,
+    Bypass,
+    Certified,
+    ChangeSetRef,
+    Entry,
+    Intent,
+    Lock,
+    Outcome,
+    Progress,
+    RunRecord,
+)
 from shared.spec.codec import to_json
 
 NOW = datetime(2026, 11, 23, 4, 0, 0, 123456, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cli import run as run_module
-from cli.machine import Execution, JobRun, current_state, new_run_id
+from cli.machine import Execution, JobRun, new_run_id, states_of
 from shared.core.messages import Lock
 from tests.fakes import START
 from tests.unit.cli_desk import FakeDesk
@@ -63,6 +63,17 @@ def test_a_failed_run_exits_1_with_the_reason_and_the_log_of_its_job(desk):
     assert 1 == ended.exit_code
     assert "held by run another" in ended.stderr
     assert str(desk.home / "logs" / "glue" / "sluice-local-ingest" / "jr_1.log") in ended.stderr
+
+
+def test_a_failed_function_is_told_by_its_log(desk):
+    """The state before the fail path names it."""
+    desk.machine.ends = Execution(status="FAILED", error="RunFailed", cause="DeployedMidRun: start again")
+    desk.machine.states_seen = ["Plan", "Ingest", "GateIngest", "RecordFailure", "ReportFailure", "RunFailed"]
+    desk.machine.start = lambda run: desk.machine.executions.__setitem__(run, desk.machine.ends)
+
+    logs = [line for line in desk.sluice("run").stderr.splitlines() if line.startswith("log: ")]
+
+    assert [f"log: {desk.home / 'logs' / 'lambda' / 'sluice-local-gate.log'}"] == logs
 
 
 def test_a_run_that_failed_before_it_was_recorded_is_failed(desk):
@@ -139,10 +150,12 @@ def test_the_state_shown_is_the_machines_own_not_a_groups():
     entered = [("TaskStateEntered", "Plan"), ("MapStateEntered", "Ingest"), ("TaskStateEntered", "IngestGroup")]
     events = [{"type": kind, "stateEnteredEventDetails": {"name": name}} for kind, name in entered]
 
-    inside = current_state(events)
-    after = current_state([*events, {"type": "MapStateExited"}, {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "GateIngest"}}])
+    inside = states_of(events)
+    after = states_of([*events, {"type": "MapStateExited"}, {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "GateIngest"}}])
 
-    assert ("Ingest", "GateIngest", None) == (inside, after, current_state([]))
+    assert ("Plan", "Ingest") == inside
+    assert ("Plan", "Ingest", "GateIngest") == after
+    assert () == states_of([])
 
 
 def test_run_ids_are_names_that_executions_may_have():

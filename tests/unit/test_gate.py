@@ -80,6 +80,7 @@ BAD = (
         ("ingest", "of a batch under another contract", in_batch(contract_hash="other")),
         ("ingest", "of a window nobody froze", in_batch(hi="2030-01-01T00:00:00.000000Z")),
         ("ingest", "of a batch out of order", in_batch(seq=99)),
+        ("ingest", "of a batch nobody froze", in_batch(batch_id="bronze.orders-0000000099")),
         ("ingest", "that does not balance", in_counts(read=99)),
         ("ingest", "with a negative count", in_counts(seen=-1, accepted=99)),
         ("ingest", "that counts more accepted than the log", in_counts(accepted=99, read=103)),

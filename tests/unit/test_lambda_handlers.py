@@ -20,7 +20,7 @@ from shared.aws import wiring
 from shared.aws.executions import JOBS
 from shared.aws.wiring import LambdaPorts
 from shared.core.errors import ContractError, DeployedMidRun, LockHeld, StaleFence
-from shared.core.messages import CommitAnswer, FailAnswer, GateAnswer, PlanAnswer, ReportAnswer
+from shared.core.events import CommitAnswer, FailAnswer, GateAnswer, PlanAnswer, ReportAnswer
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.environment import Environment, Secrets, Workers
 from shared.spec.lake import PinnedLake

@@ -9,6 +9,7 @@ from local.glue_arguments import script_arguments, split_conf, submission
 def test_one_conf_holds_many_settings():
     """Glue takes a single `--conf`; further ones ride in its value."""
     assert ("a=1", "b=x=y", "c=-Dk=v -Dl=w") == split_conf("a=1 --conf b=x=y --conf c=-Dk=v -Dl=w")
+    assert ("a=un--confirmed",) == split_conf("a=un--confirmed")
     assert () == split_conf("")
 
 

@@ -61,6 +61,14 @@ def test_an_error_in_java_is_told_with_what_java_said(tmp_path):
     assert "Py4JJavaError: java.io.IOException: disk full" == error_line(log, 1)
 
 
+def test_an_indented_line_of_a_log_does_not_make_an_error(tmp_path):
+    """Only what a traceback ends with is the job's error."""
+    log = tmp_path / "run.log"
+    log.write_text("Traceback (most recent call last):\n  File \"x.py\", line 1\nKeyError: 'a'\nPlan:\n  Scan\nFilter: none\n")
+
+    assert "KeyError: 'a'" == error_line(log, 1)
+
+
 def test_a_silent_end_is_told_by_its_exit_code(tmp_path):
     """SIGKILL prints nothing."""
     log = tmp_path / "run.log"
@@ -98,6 +106,17 @@ def test_killing_a_run_kills_what_it_started(children, tmp_path):
     running.kill()
 
     gone(running.child.pid, grandchild)
+
+
+def test_nothing_of_a_run_is_left_after_its_own_end(children, tmp_path):
+    """A worker that outlives its driver would go on writing."""
+    sleeping = "[sys.executable, '-c', 'import time; time.sleep(60)']"
+    running = run_of(children, tmp_path, f"import subprocess, sys; print(subprocess.Popen({sleeping}).pid, flush=True)")
+    grandchild = int(awaited(running.log))
+
+    running.wait()
+
+    gone(grandchild)
 
 
 def test_when_the_owner_is_killed_the_reaper_ends_its_children(tmp_path):

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from shared.core.events import ReportAnswer, ReportRequest
 from shared.core.layout import evidence_key, gate_key, plan_key, report_key
 from shared.core.messages import (
     Batch,
@@ -19,8 +20,6 @@ from shared.core.messages import (
     GateDecision,
     IngestEvidence,
     Plan,
-    ReportAnswer,
-    ReportRequest,
     RunRecord,
     TableEvidence,
     TableVerdict,

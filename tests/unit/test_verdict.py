@@ -4,7 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.messages import BatchCounts, BatchEvidence, Bypass, Finding, RuleResult
+from shared.core.messages import (
+    BatchCounts,
+    BatchEvidence,
+    Bypass,
+    Finding,
+    RuleResult,
+)
 from shared.core.verdict import judge_batch, judge_rule, verdict_of, with_bypasses, within
 from shared.spec.lake import Column, Limit, Rule, Source, Tolerance, Watermark
 from tests.machine import table

@@ -3,9 +3,15 @@
 from dataclasses import replace
 
 from shared.core.errors import BadState
+from shared.core.events import CommitAnswer, CommitRequest
 from shared.core.job import check_pin
 from shared.core.layout import table_path
-from shared.core.messages import ChangeSetRef, CommitAnswer, CommitRequest, Entry, Intent, RunRecord
+from shared.core.messages import (
+    ChangeSetRef,
+    Entry,
+    Intent,
+    RunRecord,
+)
 from shared.core.ports import Clock, DeltaLog, Log, State
 from shared.spec.lake import PinnedLake, Table
 

@@ -1,6 +1,7 @@
 """fail: the one path of every failure. Record it, tell the owners, stop what the run started, release the lock if nothing of it lives."""
 
-from shared.core.messages import FailAnswer, FailRequest, RunRecord
+from shared.core.events import FailAnswer, FailRequest
+from shared.core.messages import RunRecord
 from shared.core.ports import Clock, Executions, Log, Notify, State
 from shared.spec.lake import Lake, PinnedLake
 

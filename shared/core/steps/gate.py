@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
+from shared.core.events import GateAnswer, GateRequest
 from shared.core.graph import groups_of
 from shared.core.job import check_pin
 from shared.core.layout import gate_key, plan_key
-from shared.core.messages import GateAnswer, GateDecision, GateRequest, Plan
+from shared.core.messages import GateDecision, Plan
 from shared.core.ports import Clock, DeltaLog, Documents, Log, State
 from shared.core.steps.gate_bronze import decide_bronze
 from shared.core.steps.gate_gold import decide_gold, intend

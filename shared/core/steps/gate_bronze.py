@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 from shared.core.graph import content_seq, has_work, held_back
 from shared.core.layout import table_path
-from shared.core.messages import Batch, BatchEvidence, Entry, Finding, GateDecision, IngestEvidence, Outcome, Progress
+from shared.core.messages import (
+    Batch,
+    BatchEvidence,
+    Entry,
+    Finding,
+    GateDecision,
+    IngestEvidence,
+    Outcome,
+    Progress,
+)
 from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
@@ -57,7 +66,8 @@ def _judge_source(bench: Bench, docket: Docket, table: Table) -> tuple[Progress,
     judged = _judge_batches(bench, table, evidence, progress)
     docket.rule(bench, table, [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem)])
     docket.counts[table.name] = _totals(evidence)
-    outcomes = {batch.batch_id: Outcome(verdict=verdict_of(findings), fence=request.fence) for batch, findings in judged}
+    frozen = {batch.batch_id for batch in bench.state.pending(table.name)}
+    outcomes = {batch.batch_id: Outcome(verdict=verdict_of(findings), fence=request.fence) for batch, findings in judged if batch.batch_id in frozen}
     if outcomes:
         bench.state.judge(request.run, request.fence, table.name, outcomes)
     return _move(table, progress, content_seq(bench.certified, table.name), entry, judged)

@@ -3,9 +3,15 @@
 from datetime import datetime
 
 from shared.core.errors import ContractError, LockHeld
+from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of
 from shared.core.layout import plan_key
-from shared.core.messages import Lock, Plan, PlanAnswer, PlannedTable, PlanRequest, RunRecord
+from shared.core.messages import (
+    Lock,
+    Plan,
+    PlannedTable,
+    RunRecord,
+)
 from shared.core.ports import Clock, Documents, Executions, Log, State
 from shared.spec.lake import Lake, PinnedLake, Table
 

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import evidence_key, table_path
-from shared.core.messages import Certified, Entry, GateDecision, RuleResult, TableEvidence, WriteCounts
+from shared.core.messages import (
+    Certified,
+    Entry,
+    GateDecision,
+    RuleResult,
+    TableEvidence,
+    WriteCounts,
+)
 from shared.core.ports import InputRead, Written
 from shared.core.steps.judging import read_decision
 from shared.spec.lake import Table

@@ -3,7 +3,13 @@
 from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import evidence_key, staging_path, table_path
-from shared.core.messages import Certified, ChangeSetRef, Entry, GateDecision, TableEvidence
+from shared.core.messages import (
+    Certified,
+    ChangeSetRef,
+    Entry,
+    GateDecision,
+    TableEvidence,
+)
 from shared.core.ports import InputRead, Staged
 from shared.core.steps.judging import read_decision
 from shared.core.steps.refine import NOTHING

@@ -1,0 +1,167 @@
+"""Loading silver from bronze: latest per key, tombstones, rebuilds, restores."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from shop import ORDERS, SILVER_ORDERS, WRITER, Shop, at, column, order, with_columns
+
+from shared.core.errors import BadState, ContractError, SchemaMismatch
+
+SEEN = ("order_id", "quantity", "_deleted")
+
+
+@pytest.fixture
+def shop(spark, tmp_path):
+    shop = Shop(spark, tmp_path)
+    shop.create(ORDERS, SILVER_ORDERS)
+    return shop
+
+
+def metrics(shop, table, version):
+    _, info = shop.metadata(table, version)
+    return tuple(int(info["operationMetrics"][f"numTargetRows{effect}"]) for effect in ("Inserted", "Updated", "Deleted"))
+
+
+def test_a_key_keeps_its_latest_state_whatever_order_batches_bring_it(shop):
+    """A late row never overwrites a newer one; a delete beats an upsert of the same time, and a later upsert revives."""
+    shop.land(1, [order(1, quantity="1", days=0.2), order(1, quantity="2", days=0.4), order(2, days=0.3), order(3, days=0.3)], at(0), at(1))
+    first = shop.merge(after=0, up_to=1)
+    assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 2, False), ("O2", 1, False), ("O3", 1, False)]
+
+    late, deleted = order(1, quantity="9", days=0.95), order(2, quantity="7", days=1.5, deleted=True)
+    shop.land(2, [late, deleted, order(2, quantity="8", days=1.5), order(3, days=1.1, deleted=True)], at(1), at(2))
+    second = shop.merge(after=1, up_to=2)
+    assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 9, False), ("O2", 7, True), ("O3", 1, True)]
+
+    shop.land(3, [order(3, quantity="5", days=2.1)], at(2), at(3))
+    third = shop.merge(after=2, up_to=3)
+
+    assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 9, False), ("O2", 7, True), ("O3", 5, False)]
+    for done in (first, second, third):
+        counts = done.counts
+        assert metrics(shop, SILVER_ORDERS, done.version) == (counts.inserted, counts.updated, counts.deleted)
+    meta, _ = shop.metadata(SILVER_ORDERS, third.version)
+    assert (meta["kind"], meta["digest"], meta["run"]) == ("merge", third.digest, "run-1")
+
+
+def test_what_changes_nothing_writes_no_version(shop):
+    """An older state, or one already there, leaves table and log as they were."""
+    shop.land(1, [order(1, quantity="2", days=0.5)], at(0), at(1))
+    done = shop.merge(after=0, up_to=1)
+    again = shop.merge(after=0, up_to=1)
+    whole = shop.merge(after=0, up_to=1, rebuild=True)
+
+    assert (again.unchanged, again.version, again.digest, again.counts.unchanged) == (True, done.version, None, 1)
+    assert (whole.unchanged, whole.version) == (True, done.version)
+    assert shop.versions(SILVER_ORDERS) == 2
+
+
+def test_a_rebuild_holds_what_its_batches_give_and_nothing_else(shop):
+    """Rows that no longer come out are deleted, in one commit."""
+    shop.land(1, [order(1), order(2)], at(0), at(1))
+    shop.land(2, [order(3, days=1.5)], at(1), at(2))
+    shop.merge(after=0, up_to=2)
+
+    done = shop.merge(after=0, up_to=1, rebuild=True)
+
+    assert shop.rows(SILVER_ORDERS, "order_id") == [("O1",), ("O2",)]
+    assert metrics(shop, SILVER_ORDERS, done.version) == (0, 0, 1)
+    assert done.counts.unchanged == 2
+
+
+def test_a_changed_contract_rebuilds_schema_and_content_in_one_commit(shop):
+    """Readers see the old table or the new one."""
+    shop.land(1, [order(1), order(2, deleted=True)], at(0), at(1))
+    shop.merge(after=0, up_to=1)
+    wider = with_columns(SILVER_ORDERS, column("currency"))
+    with pytest.raises(SchemaMismatch, match="currency"):
+        shop.merge(wider, after=1, up_to=1)
+
+    done = shop.merge(wider, after=0, up_to=1, rebuild=True)
+
+    assert shop.rows(SILVER_ORDERS, "order_id", "currency", "_deleted") == [("O1", "USD", False), ("O2", "USD", True)]
+    assert (done.counts.inserted, done.version) == (2, 2)
+    _, info = shop.metadata(SILVER_ORDERS, done.version)
+    assert info["operationMetrics"]["numOutputRows"] == "2"
+
+
+def test_batches_in_pieces_give_what_one_rebuild_gives(shop):
+    """Incremental equals full, on a random history with deletes, repeats, ties and late events."""
+    dice = random.Random(7)
+    for seq in range(1, 4):
+        rows = [
+            order(dice.randrange(8), quantity=str(dice.randrange(9)), days=seq - 1 + dice.choice((0.25, 0.5, 0.75)), deleted=dice.random() < 0.3)
+            for _ in range(12)
+        ]
+        shop.land(seq, rows, at(seq - 1), at(seq))
+    for after, up_to in ((0, 2), (2, 2), (2, 3)):
+        shop.merge(after=after, up_to=up_to)
+    pieces = shop.rows(SILVER_ORDERS)
+
+    whole = shop.merge(after=0, up_to=3, rebuild=True)
+
+    assert whole.unchanged
+    assert shop.rows(SILVER_ORDERS) == pieces
+    assert {row[1] for row in shop.rows(SILVER_ORDERS, "order_id", "_deleted")} == {True, False}
+
+
+def test_a_log_keeps_every_distinct_state_once(shop):
+    """History is built of it: a state that comes again, in the batch or later, is not new."""
+    log = replace(SILVER_ORDERS, name="silver.changes", load="log", delete_when=None, rules=())
+    shop.create(log)
+    shop.land(1, [order(1, days=0.2), order(1, days=0.4), order(1, days=0.2, address="elsewhere")], at(0), at(1))
+    shop.land(2, [order(1, days=1.2)], at(1), at(2))
+
+    done = shop.merge(log, after=0, up_to=1)
+    more = shop.merge(log, after=0, up_to=2)
+
+    assert (done.counts.inserted, more.counts.inserted, more.counts.unchanged) == (2, 1, 2)
+    assert len(shop.rows(log)) == 3
+
+
+def test_a_restore_brings_back_a_versions_content_and_says_so(shop):
+    """What a dead run left is taken back before work begins; restoring what is there commits nothing."""
+    shop.land(1, [order(1)], at(0), at(1))
+    base = shop.merge(after=0, up_to=1).version
+    shop.land(2, [order(1, quantity="5", days=1.5)], at(1), at(2))
+    shop.merge(after=1, up_to=2)
+
+    version = shop.tables.restore(SILVER_ORDERS, base, WRITER, shop.guard)
+
+    assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 1, False)]
+    meta, _ = shop.metadata(SILVER_ORDERS, version)
+    assert (meta["kind"], meta["restored_to"]) == ("restore", base)
+    assert shop.tables.restore(SILVER_ORDERS, version, WRITER, shop.guard) == version
+    assert shop.spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
+
+
+def test_a_table_is_created_once_with_its_feed_and_our_metadata(shop):
+    """Version 0 is ours by its metadata; tools that read plain Delta can read it."""
+    meta, info = shop.metadata(SILVER_ORDERS, 0)
+
+    assert (meta["kind"], meta["table"]) == ("create", "silver.orders")
+    assert info["operation"] in ("CREATE TABLE", "WRITE")
+    detail = shop.spark.sql(f"DESCRIBE DETAIL delta.`{shop.root}/silver/orders`").first()
+    assert detail["properties"]["delta.enableChangeDataFeed"] == "true"
+    assert detail["properties"]["delta.enableDeletionVectors"] == "false"
+    assert shop.read(SILVER_ORDERS).columns[0] == "_deleted"
+    with pytest.raises(BadState, match="there is a table"):
+        shop.create(SILVER_ORDERS)
+
+
+def test_checks_count_live_rows_alone(shop):
+    """Tombstones are not the table's rows."""
+    counted = replace(SILVER_ORDERS, rules=(*SILVER_ORDERS.rules,))
+    shop.land(1, [order(1), order(2, deleted=True)], at(0), at(1))
+    done = shop.merge(after=0, up_to=1)
+
+    (unique,) = shop.tables.check(counted, done.version)
+
+    assert (unique.rule, unique.elements, unique.missing, unique.unexpected) == ("order_id.unique", 1, 0, 0)
+
+
+def test_a_silver_table_must_hold_what_orders_it(shop):
+    """Later batches are compared with what is stored."""
+    with pytest.raises(ContractError, match="sequence 'seen_at' must be one of its columns"):
+        shop.merge(replace(SILVER_ORDERS, sequence="seen_at"), after=0, up_to=0)
