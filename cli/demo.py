@@ -59,10 +59,13 @@ def demo(context: typer.Context) -> None:
     _timed(took, "start, fill the shop, deploy", lambda: _up(laptop))
     try:
         equal = _tell(desk, laptop, questions, took)
+    except KeyboardInterrupt:
+        story.told("stopping everything; nothing is left running, and `sluice demo` begins anew")
+        raise
     finally:
-        laptop.down()
-    console = out()
-    console.print(f"All is stopped; it took {duration(time.monotonic() - began)}. `sluice local up` brings this lake back.", soft_wrap=True)
+        with _waiting("stopping everything"):
+            laptop.down()
+    out().print(f"All is stopped; it took {duration(time.monotonic() - began)}. `sluice local up` brings this lake back.", soft_wrap=True)
     if not equal:
         raise typer.Exit(1)
 

@@ -82,7 +82,7 @@ def judged(look: Look) -> tuple[Literal["passed", "blocked", "failed"], str | No
     if execution.status == "SUCCEEDED" and recorded == "passed":
         return "passed", None
     said = ": ".join(part for part in (execution.error, execution.cause) if part)
-    if recorded in ("blocked","passed"):
+    if execution.error == "TablesBlocked" and recorded == "blocked":
         return "blocked", execution.cause
     if recorded in ("passed", "blocked"):
         return "failed", f"the run is committed ({recorded}), but its execution ended {execution.status}: {said or 'no reason was given'}"

@@ -52,7 +52,7 @@ def test_the_same_rows_for_the_same_reasons_are_equal():
         [],
         [rejected(), rejected()],
         [rejected(reasons=("amount.range",))],
-        [rejected(reasons=("amount.range", "currency_known"))],
+        [rejected(reasons=("currency_known", "quantity.type"))],
         [rejected(order_id="O2")],
         [rejected(order_id=None)],
         [rejected(updated_at="2026-11-23 04:00:00.13")],

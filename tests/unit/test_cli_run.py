@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cli import run as run_module
+from cli.follow import looks
 from cli.machine import Execution, JobRun, new_run_id, states_of
 from shared.core.messages import Lock
 from tests.fakes import START
@@ -38,6 +39,16 @@ def test_a_run_tells_each_change_once_on_its_own_line(desk):
 
     assert 1 == len([line for line in told if "-> Ingest" in line])
     assert 1 == len([line for line in told if "ingest: bronze.orders pass | read 1 = accepted 1 + rejected 0 + seen 0" in line])
+
+
+def test_two_looks_that_see_the_same_are_one(desk):
+    """A terminal is not drawn, and a log not written, for nothing."""
+    desk.machine.states_seen = ["Plan", *["Ingest"] * 4]
+    desk.machine.start("run-1")
+
+    states = [look.state for look in looks(desk.open(None), "run-1", lambda: None)]
+
+    assert ["Plan", "Ingest", "Ingest"] == states  # the last: the execution is over
 
 
 def test_a_blocked_run_exits_3_and_says_which_table(desk):
