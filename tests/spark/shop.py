@@ -223,6 +223,23 @@ class Shop:
         self.sources.rows[of.name] = rows
         return self.tables.land(of, batch(of, seq, lo, hi), holds_rows=holds_rows, writer=WRITER, guard=self.guard)
 
+    def lay(self, seq, rows):
+        """Accepted rows of a batch as landing would leave them, without landing: for tests of what reads bronze."""
+        given = self.spark.createDataFrame(rows, ORDERS_GIVEN).coalesce(1)
+        lead = {
+            "_run_date": "DATE'2026-12-11'",
+            "_batch_id": f"'{batch_id(ORDERS, seq)}'",
+            "_lane": "'accepted'",
+            "_row_id": "uuid()",
+            "_ingest_ts": "TIMESTAMP'2026-12-11'",
+            "_source_system": "'laptop'",
+            "_reasons": "CAST(array() AS array<string>)",
+            "_original": "CAST(NULL AS string)",
+        }
+        own = [f"CAST({item.name} AS {item.type}) AS {item.name}" for item in ORDERS.columns]
+        laid = given.selectExpr(*(f"{value} AS {name}" for name, value in lead.items()), *own)
+        laid.write.format("delta").mode("append").save(str(self.root / table_path(ORDERS)))
+
     def merge(self, of=SILVER_ORDERS, *, after, up_to, rebuild=False):
         return self.tables.merge(of, ORDERS, after_seq=after, up_to_seq=up_to, rebuild=rebuild, writer=WRITER, guard=self.guard)
 

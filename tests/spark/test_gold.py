@@ -24,7 +24,7 @@ class Gold(Shop):
     def trade(self, rows):
         """Land and merge one batch; silver's version."""
         self.seq += 1
-        self.land(self.seq, rows, at(self.seq - 1), at(self.seq))
+        self.lay(self.seq, rows)
         return self.merge(after=self.seq - 1, up_to=self.seq).version
 
     def inputs(self, of, silver, overlays):

@@ -54,7 +54,7 @@ def test_no_plan_holds_the_key_in_any_form(texts, spark):
     explain = spark._jvm.org.apache.spark.sql.api.python.PythonSQLUtils.explainString
     shown = [plan.toString(), *(explain(plan, mode) for mode in ("extended", "formatted", "cost", "codegen"))]
     for tree in (plan.logical(), plan.analyzed(), plan.optimizedPlan(), plan.executedPlan()):
-        shown += [tree.toString(), tree.treeString(True, True, 1000, False), tree.toJSON()]
+        shown += [tree.toString(), tree.treeString(), tree.toJSON()]
     info = spark._jvm.org.apache.spark.sql.execution.SparkPlanInfo
     shown.append(_tree_of(info.fromSparkPlan(plan.executedPlan())))
     frame.unpersist()

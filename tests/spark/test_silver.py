@@ -25,16 +25,16 @@ def metrics(shop, table, version):
 
 def test_a_key_keeps_its_latest_state_whatever_order_batches_bring_it(shop):
     """A late row never overwrites a newer one; a delete beats an upsert of the same time, and a later upsert revives."""
-    shop.land(1, [order(1, quantity="1", days=0.2), order(1, quantity="2", days=0.4), order(2, days=0.3), order(3, days=0.3)], at(0), at(1))
+    shop.lay(1, [order(1, quantity="1", days=0.2), order(1, quantity="2", days=0.4), order(2, days=0.3), order(3, days=0.3)])
     first = shop.merge(after=0, up_to=1)
     assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 2, False), ("O2", 1, False), ("O3", 1, False)]
 
     late, deleted = order(1, quantity="9", days=0.95), order(2, quantity="7", days=1.5, deleted=True)
-    shop.land(2, [late, deleted, order(2, quantity="8", days=1.5), order(3, days=1.1, deleted=True)], at(1), at(2))
+    shop.lay(2, [late, deleted, order(2, quantity="8", days=1.5), order(3, days=1.1, deleted=True)])
     second = shop.merge(after=1, up_to=2)
     assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 9, False), ("O2", 7, True), ("O3", 1, True)]
 
-    shop.land(3, [order(3, quantity="5", days=2.1)], at(2), at(3))
+    shop.lay(3, [order(3, quantity="5", days=2.1)])
     third = shop.merge(after=2, up_to=3)
 
     assert shop.rows(SILVER_ORDERS, *SEEN) == [("O1", 9, False), ("O2", 7, True), ("O3", 5, False)]
@@ -47,7 +47,7 @@ def test_a_key_keeps_its_latest_state_whatever_order_batches_bring_it(shop):
 
 def test_what_changes_nothing_writes_no_version(shop):
     """An older state, or one already there, leaves table and log as they were."""
-    shop.land(1, [order(1, quantity="2", days=0.5)], at(0), at(1))
+    shop.lay(1, [order(1, quantity="2", days=0.5)])
     done = shop.merge(after=0, up_to=1)
     again = shop.merge(after=0, up_to=1)
     whole = shop.merge(after=0, up_to=1, rebuild=True)
@@ -59,8 +59,8 @@ def test_what_changes_nothing_writes_no_version(shop):
 
 def test_a_rebuild_holds_what_its_batches_give_and_nothing_else(shop):
     """Rows that no longer come out are deleted, in one commit."""
-    shop.land(1, [order(1), order(2)], at(0), at(1))
-    shop.land(2, [order(3, days=1.5)], at(1), at(2))
+    shop.lay(1, [order(1), order(2)])
+    shop.lay(2, [order(3, days=1.5)])
     shop.merge(after=0, up_to=2)
 
     done = shop.merge(after=0, up_to=1, rebuild=True)
@@ -72,7 +72,7 @@ def test_a_rebuild_holds_what_its_batches_give_and_nothing_else(shop):
 
 def test_a_changed_contract_rebuilds_schema_and_content_in_one_commit(shop):
     """Readers see the old table or the new one."""
-    shop.land(1, [order(1), order(2, deleted=True)], at(0), at(1))
+    shop.lay(1, [order(1), order(2, deleted=True)])
     shop.merge(after=0, up_to=1)
     wider = with_columns(SILVER_ORDERS, column("currency"))
     with pytest.raises(SchemaMismatch, match="currency"):
@@ -94,7 +94,7 @@ def test_batches_in_pieces_give_what_one_rebuild_gives(shop):
             order(dice.randrange(8), quantity=str(dice.randrange(9)), days=seq - 1 + dice.choice((0.25, 0.5, 0.75)), deleted=dice.random() < 0.3)
             for _ in range(12)
         ]
-        shop.land(seq, rows, at(seq - 1), at(seq))
+        shop.lay(seq, rows)
     for after, up_to in ((0, 2), (2, 2), (2, 3)):
         shop.merge(after=after, up_to=up_to)
     pieces = shop.rows(SILVER_ORDERS)
@@ -110,8 +110,8 @@ def test_a_log_keeps_every_distinct_state_once(shop):
     """History is built of it: a state that comes again, in the batch or later, is not new."""
     log = replace(SILVER_ORDERS, name="silver.changes", load="log", delete_when=None, rules=())
     shop.create(log)
-    shop.land(1, [order(1, days=0.2), order(1, days=0.4), order(1, days=0.2, address="elsewhere")], at(0), at(1))
-    shop.land(2, [order(1, days=1.2)], at(1), at(2))
+    shop.lay(1, [order(1, days=0.2), order(1, days=0.4), order(1, days=0.2, address="elsewhere")])
+    shop.lay(2, [order(1, days=1.2)])
 
     done = shop.merge(log, after=0, up_to=1)
     more = shop.merge(log, after=0, up_to=2)
@@ -122,9 +122,9 @@ def test_a_log_keeps_every_distinct_state_once(shop):
 
 def test_a_restore_brings_back_a_versions_content_and_says_so(shop):
     """What a dead run left is taken back before work begins; restoring what is there commits nothing."""
-    shop.land(1, [order(1)], at(0), at(1))
+    shop.lay(1, [order(1)])
     base = shop.merge(after=0, up_to=1).version
-    shop.land(2, [order(1, quantity="5", days=1.5)], at(1), at(2))
+    shop.lay(2, [order(1, quantity="5", days=1.5)])
     shop.merge(after=1, up_to=2)
 
     version = shop.tables.restore(SILVER_ORDERS, base, WRITER, shop.guard)
@@ -153,7 +153,7 @@ def test_a_table_is_created_once_with_its_feed_and_our_metadata(shop):
 def test_checks_count_live_rows_alone(shop):
     """Tombstones are not the table's rows."""
     counted = replace(SILVER_ORDERS, rules=(*SILVER_ORDERS.rules,))
-    shop.land(1, [order(1), order(2, deleted=True)], at(0), at(1))
+    shop.lay(1, [order(1), order(2, deleted=True)])
     done = shop.merge(after=0, up_to=1)
 
     (unique,) = shop.tables.check(counted, done.version)
