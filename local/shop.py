@@ -47,6 +47,7 @@ create index on sales.orders (updated_at);
 create index on sales.orders (order_id);
 create table public.shop_book (seed text, orders_per_day integer, steps integer);
 create table public.shop_ledger (line serial, entry jsonb);
+create sequence public.shop_order_number;
 """
 # Neither spoilt nor doubled: an order that was rejected once must not come back by an update.
 _SOUND = """
@@ -99,6 +100,7 @@ class Shop:
             _copy(connection, "products", Product, products)
             _copy(connection, "fx_rates", Rate, make_rates(random, period))
             _copy(connection, "orders", Order, bought)
+            connection.execute("select setval('public.shop_order_number', %s)", [orders])
             connection.execute("insert into public.shop_book values (%s, %s, 0)", [seed, max(1, round(orders / days))])
         self._write_ledger()
 
@@ -149,7 +151,8 @@ class Shop:
 
     def _new_orders(self, connection: "psycopg.Connection[Any]", random: Random, count: int) -> list[Order]:
         now = _now(connection)
-        first = _one(connection, "select coalesce(max(substr(order_id, 2)::bigint), 0) + 1 from sales.orders")
+        # A sequence, not the greatest id: an open transaction's orders cannot be seen and have their numbers already.
+        first = _one(connection, f"select min(nextval('public.shop_order_number')) from generate_series(1, {count})") if count else 0
         customers = [row[0] for row in connection.execute("select customer_id from sales.customers where not is_deleted order by 1")]
         products: list[tuple[str, Decimal]] = list(
             connection.execute("select product_id, price from sales.products where not is_deleted order by 1").fetchall()

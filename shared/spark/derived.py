@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pyspark import StorageLevel
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,6 +13,7 @@ from shared.spark.binding import bind, mentioned
 from shared.spark.changes import Changes, weighed
 from shared.spark.frames import change_set, contract_schema, fields_of, laid_over, names, only_keys, to_contract, type_differences
 from shared.spark.literal_rows import no_rows
+from shared.spark.refusals import SPARK_FAILED
 from shared.spark.rules import column
 from shared.spark.silver import live
 from shared.spark.store import Store
@@ -112,7 +112,7 @@ class Derivation:
     def _feed(self, table: Table, first: int, last: int) -> DataFrame | None:
         try:
             return self._store.feed(table, first, last)
-        except PySparkException as failed:
+        except SPARK_FAILED as failed:
             if _feed_is_gone(failed):
                 return None
             raise
@@ -159,7 +159,7 @@ def _is_readable(keys: DataFrame) -> bool:
     """Compute the keys, now: files that the feed needs may be vacuumed, which only reading them tells."""
     try:
         keys.count()
-    except PySparkException as failed:
+    except SPARK_FAILED as failed:
         keys.unpersist()
         if _feed_is_gone(failed):
             return False
@@ -167,6 +167,6 @@ def _is_readable(keys: DataFrame) -> bool:
     return True
 
 
-def _feed_is_gone(failed: PySparkException) -> bool:
-    text = f"{failed.getCondition() or ''} {failed}"
+def _feed_is_gone(failed: BaseException) -> bool:
+    text = str(failed)  # begins with the error's condition, in brackets
     return any(sign in text for sign in _FEED_IS_GONE)

@@ -38,7 +38,7 @@ def type_differences(found: StructType, wanted: StructType) -> list[str]:
 
 
 def exact_cast(value: Column, source: DataType, target: str, wanted: DataType) -> Column:
-    """`value` as `target`, NULL where it cannot be: where it does not parse, overflows, or (a number) would lose digits."""
+    """`value` as `target`, NULL where it cannot be: it does not parse, overflows, or a fraction would become an integer. Decimals round."""
     if source == wanted:
         return value
     converted = value.try_cast(target)

@@ -1,13 +1,23 @@
-"""Owns what becomes of an ANSI failure inside a table's own SQL or rules: the table halts, and the message holds no value of a row."""
+"""Owns telling Spark's failures apart: what rows make impossible halts their table, and no message holds a value of a row."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark.errors import ArithmeticException, ArrayIndexOutOfBoundsException, DateTimeException, NumberFormatException, SparkRuntimeException
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # pyspark's own bridge; it ships no types
+from pyspark.errors import (
+    ArithmeticException,
+    ArrayIndexOutOfBoundsException,
+    DateTimeException,
+    NumberFormatException,
+    PySparkException,
+    SparkRuntimeException,
+)
 
 from shared.core.errors import DataRejected
 from shared.spec.lake import Table
 
+# pyspark turns only some of the JVM's exceptions into its own: a plain SparkException (a file that is gone) arrives as py4j's.
+SPARK_FAILED = (PySparkException, Py4JJavaError)
 _DATA_FAILED = (ArithmeticException, ArrayIndexOutOfBoundsException, DateTimeException, NumberFormatException, SparkRuntimeException)
 
 

@@ -32,7 +32,7 @@ def test_killed_twice_a_lake_ends_equal_to_its_undisturbed_twin(copied):
     killed_run(lake, "PUT", r"/_evidence/.*/ingest/bronze\.orders\.json")
     lake.laptop.shop.trade(1)
     run, ended = lake.run()
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     assert_balanced(lake, run)
     assert "batch_reused" in _ingest_log(lake.laptop, run)
     assert "SUCCEEDED" == twin.run()[1].status
@@ -43,7 +43,7 @@ def test_killed_twice_a_lake_ends_equal_to_its_undisturbed_twin(copied):
     assert lake.state.certified().tables["gold.dim_product"].version < lake.versions()["gold.dim_product"]
     lake.laptop.shop.trade(1)
     run, ended = lake.run()
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     assert "passed" == lake.record(interrupted).status
     assert "SUCCEEDED" == twin.run()[1].status
     assert_twins(lake, twin)

@@ -30,13 +30,13 @@ def test_a_day_of_trade_with_faults_late_commits_and_then_nothing_new(copied):
     with shop.late_commit() as late:
         shop.trade(1, faults=True)
         run, ended = lake.run()
-        assert "SUCCEEDED" == ended.status
+        assert "SUCCEEDED" == ended.status, ended
         assert_balanced(lake, run)
     assert not set(late) & {row["order_id"] for row in lake.rows("bronze.orders")}
 
     run, ended = lake.run()
 
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     assert set(late) <= {row["order_id"] for row in lake.lanes("bronze.orders", "accepted")}
     assert_balanced(lake, run)
     assert_gold_equals_the_source(lake)
@@ -49,7 +49,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_then_nothing_new(copied):
     versions = lake.versions()
     run, ended = lake.run()
 
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     assert versions == lake.versions()
     assert {"ingest": 1} == lake.jobs_started(run)
     assert sum(counts["seen"] for counts in lake.record(run).counts["ingest"].values()) > 0
@@ -58,7 +58,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_then_nothing_new(copied):
 def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_meanwhile(copied, tmp_path):
     """The SQL alone changed: the table is computed again for every key. While that run holds the lake, another is told so."""
     lake = copied()
-    edited = tmp_path / "lake"
+    edited = tmp_path / "edited"
     shutil.copytree(LAKE, edited)
     sql = edited / "gold" / "dim_product.sql"
     sql.write_text(sql.read_text().replace("p.title", "upper(p.title) AS title").replace("'Unknown product'", "'UNKNOWN PRODUCT'"))
@@ -75,7 +75,7 @@ def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_mea
 
     assert "FAILED" == refused.status
     assert f"held by run {first}" in refused.cause
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     after = {row["product_id"]: row for row in lake.rows("gold.dim_product")}
     assert {key: row["title"].upper() for key, row in before.items()} == {key: row["title"] for key, row in after.items()}
     assert {key: row["product_sk"] for key, row in before.items()} == {key: row["product_sk"] for key, row in after.items()}
@@ -104,7 +104,7 @@ def test_a_blocked_table_keeps_its_version_the_rest_moves_on_and_the_next_run_ca
     lake.execute("delete from sales.products where product_id = 'broken'")
     run, ended = lake.run()
 
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     assert_balanced(lake, run)
     assert_gold_equals_the_source(lake)
 
@@ -126,5 +126,5 @@ def test_a_source_that_is_down_fails_the_run_and_keeps_lock_and_window_free_for_
     assert lake.state.lock().run is None
     secrets.put_secret_value(SecretId=name, SecretString=good)
     run, ended = lake.run()
-    assert "SUCCEEDED" == ended.status
+    assert "SUCCEEDED" == ended.status, ended
     assert_gold_equals_the_source(lake)

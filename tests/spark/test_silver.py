@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from shop import ORDERS, SILVER_ORDERS, WRITER, Shop, at, column, order, with_columns
+from shop import ORDERS, SILVER_ORDERS, WRITER, Shop, column, order, with_columns
 
 from shared.core.errors import BadState, ContractError, SchemaMismatch
 

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # pyspark's own bridge; it ships no types
-from pyspark.errors import PySparkException
-
 from shared.core.errors import DataRejected, SourceUnavailable, Terminal
+from shared.spark.refusals import SPARK_FAILED
 from shared.spec.lake import Table
 
 T = TypeVar("T")
@@ -34,7 +32,7 @@ class Patience:
         for attempt in range(1, self.attempts + 1):
             try:
                 return action()
-            except (Py4JJavaError, PySparkException) as failed:
+            except SPARK_FAILED as failed:
                 if not _is_of_the_source(failed):
                     raise
                 said = _said(failed, secret)
@@ -46,22 +44,22 @@ class Patience:
         raise SourceUnavailable(f"{table.name}: its source was never asked: attempts is {self.attempts}")
 
 
-def _is_of_the_source(failed: Py4JJavaError | PySparkException) -> bool:
+def _is_of_the_source(failed: BaseException) -> bool:
     return bool(_sql_state(failed)) or any(sign in str(failed) for sign in (*_SIGNS, "java.sql.", "PSQLException"))
 
 
-def _waiting_helps(failed: Py4JJavaError | PySparkException) -> bool:
+def _waiting_helps(failed: BaseException) -> bool:
     state = _sql_state(failed)
     return state.startswith(_WAITING_HELPS) if state else any(sign in str(failed) for sign in _SIGNS)
 
 
-def _refusal(table: Table, failed: Py4JJavaError | PySparkException, said: str) -> Terminal | DataRejected:
+def _refusal(table: Table, failed: BaseException, said: str) -> Terminal | DataRejected:
     if _sql_state(failed).startswith("28"):
         return Terminal(f"{table.name}: its source refuses the credentials; it said: {said}. Mend the secret that lake/environments.toml names")
     return DataRejected(f"{table.name}: its source refuses the query; it said: {said}. Mend `source` or the columns of {table.file}")
 
 
-def _sql_state(failed: Py4JJavaError | PySparkException) -> str:
+def _sql_state(failed: BaseException) -> str:
     """SQLSTATE of the first java.sql.SQLException among the causes; empty when there is none."""
     cause = getattr(failed, "java_exception", None) or getattr(failed, "_origin", None)
     while cause is not None:
@@ -79,7 +77,7 @@ def _families(cause: object) -> list[str]:
     return found
 
 
-def _said(failed: Py4JJavaError | PySparkException, secret: str) -> str:
+def _said(failed: BaseException, secret: str) -> str:
     """The database's own first line."""
     cause = getattr(failed, "java_exception", None) or getattr(failed, "_origin", None)
     text = str(failed)
