@@ -1,6 +1,11 @@
-"""Whole runs of the retail lake by the deployed template."""
+"""Whole runs of the retail lake by the deployed template: pass, nothing new, an edited definition, a blocked table, a failing source."""
+
+import shutil
+from pathlib import Path
 
 from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source
+
+LAKE = Path(__file__).resolve().parents[2] / "lake"
 
 
 def test_the_first_run_brings_the_shop_into_gold(first_run, copied):
@@ -16,3 +21,110 @@ def test_the_first_run_brings_the_shop_into_gold(first_run, copied):
     assert {"ingest": 1, "refine": 1, "stage": 1, "publish": 1} == lake.jobs_started(run)
     report = lake.document(f"_runs/{run}/report.json")
     assert "passed" == report["status"]
+
+
+def test_a_day_of_trade_with_faults_late_commits_and_then_nothing_new(copied):
+    """Planted faults are the rejects, row for row; a late commit is not lost; a second run finds nothing and touches nothing."""
+    lake = copied()
+    shop = lake.laptop.shop
+    with shop.late_commit() as late:
+        shop.trade(1, faults=True)
+        run, ended = lake.run()
+        assert "SUCCEEDED" == ended.status, ended
+        assert_balanced(lake, run)
+    assert not set(late) & {row["order_id"] for row in lake.rows("bronze.orders")}
+
+    run, ended = lake.run()
+
+    assert "SUCCEEDED" == ended.status, ended
+    assert set(late) <= {row["order_id"] for row in lake.lanes("bronze.orders", "accepted")}
+    assert_balanced(lake, run)
+    assert_gold_equals_the_source(lake)
+    planted = sorted((fault["reason"], str(fault["order_id"])) for fault in shop.ledger())
+    rejected = sorted((reason, str(row["order_id"])) for row in lake.lanes("bronze.orders", "rejected") for reason in row["_reasons"])
+    assert planted == rejected
+    ids = [row["_row_id"] for row in lake.lanes("bronze.orders", "accepted")]
+    assert len(ids) == len(set(ids))
+
+    versions = lake.versions()
+    run, ended = lake.run()
+
+    assert "SUCCEEDED" == ended.status, ended
+    assert versions == lake.versions()
+    assert {"ingest": 1} == lake.jobs_started(run)
+    assert sum(counts["seen"] for counts in lake.record(run).counts["ingest"].values()) > 0
+
+
+def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_meanwhile(copied, tmp_path):
+    """The SQL alone changed: the table is computed again for every key. While that run holds the lake, another is told so."""
+    lake = copied()
+    edited = tmp_path / "edited"
+    shutil.copytree(LAKE, edited)
+    sql = edited / "gold" / "dim_product.sql"
+    sql.write_text(sql.read_text().replace("p.title", "upper(p.title) AS title").replace("'Unknown product'", "'UNKNOWN PRODUCT'"))
+    before = {row["product_id"]: row for row in lake.rows("gold.dim_product")}
+    lake.laptop.lake = edited
+    lake.laptop.deploy()
+
+    with lake.laptop.hold("PUT", r"/gold/dim_product/_delta_log/") as held:
+        first = lake.laptop.start_run()
+        held.wait(timeout_s=200)
+        second, refused = lake.run()
+        held.release()
+    ended = lake.laptop.wait(first, timeout_s=300)
+
+    assert "FAILED" == refused.status
+    assert f"held by run {first}" in refused.cause
+    assert "SUCCEEDED" == ended.status, ended
+    after = {row["product_id"]: row for row in lake.rows("gold.dim_product")}
+    assert {key: row["title"].upper() for key, row in before.items()} == {key: row["title"] for key, row in after.items()}
+    assert {key: row["product_sk"] for key, row in before.items()} == {key: row["product_sk"] for key, row in after.items()}
+    assert {"ingest": 1, "stage": 1, "publish": 1} == lake.jobs_started(first)
+
+
+def test_a_blocked_table_keeps_its_version_the_rest_moves_on_and_the_next_run_catches_up(copied):
+    """Products break their contract by the dozen: dimension and fact wait, orders go on; once mended, nothing is missing."""
+    lake = copied()
+    before = lake.state.certified().tables
+    lake.laptop.shop.trade(1)
+    nine_times = "from sales.products, generate_series(1, 9)"
+    lake.execute(f"insert into sales.products select 'broken', title, category, price, currency, false, now() {nine_times}")
+
+    run, ended = lake.run()
+
+    assert ("FAILED", "TablesBlocked") == (ended.status, ended.error)
+    assert "bronze.products" in ended.cause
+    assert "blocked" == lake.record(run).status
+    after = lake.state.certified().tables
+    assert before["gold.dim_product"] == after["gold.dim_product"]
+    assert before["gold.fact_sales"] == after["gold.fact_sales"]
+    assert before["silver.orders"].version < after["silver.orders"].version
+    assert lake.versions()["gold.dim_product"] == before["gold.dim_product"].version
+
+    lake.execute("delete from sales.products where product_id = 'broken'")
+    run, ended = lake.run()
+
+    assert "SUCCEEDED" == ended.status, ended
+    assert_balanced(lake, run)
+    assert_gold_equals_the_source(lake)
+
+
+def test_a_source_that_is_down_fails_the_run_and_keeps_lock_and_window_free_for_the_next(copied):
+    """Retried, then failed with a name; nothing is half done, and the next run goes on by itself."""
+    lake = copied()
+    lake.laptop.shop.trade(1)
+    secrets, name = lake.laptop.client("secretsmanager"), lake.laptop.environment().secrets.servers["shop"]
+    good = secrets.get_secret_value(SecretId=name)["SecretString"]
+    port = lake.laptop.status().database.port
+    secrets.put_secret_value(SecretId=name, SecretString=good.replace(str(port), "1"))
+
+    run, ended = lake.run()
+
+    assert "FAILED" == ended.status
+    assert "SourceUnavailable" in ended.cause
+    assert "failed" == lake.record(run).status
+    assert lake.state.lock().run is None
+    secrets.put_secret_value(SecretId=name, SecretString=good)
+    run, ended = lake.run()
+    assert "SUCCEEDED" == ended.status, ended
+    assert_gold_equals_the_source(lake)
