@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 
 from shared.aws.secrets import Secrets
 from shared.aws.wiring import LambdaPorts, utc_now
@@ -13,6 +15,8 @@ from shared.spark.tables import SparkTables
 from shared.spec.environment import Environment
 from shared.spec.lake import Server, Stage, Table, shipped_lake
 from shared.telemetry.log import job_log
+
+_TABLES_AT_ONCE = 4  # most of a small table's time is planning, on the driver's cores
 
 Step = Callable[[JobContext], None]
 
@@ -55,7 +59,18 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
         clock=utc_now,
         tables=SparkTables(spark=spark, root=f"s3://{environment.bucket}", lake=pinned.lake, sources=sources, mask_key=secrets.mask_key),
         sources=sources,
+        at_once=partial(at_once, min(_TABLES_AT_ONCE, spark.sparkContext.defaultParallelism)),
     )
+
+
+def at_once(threads: int, tasks: Sequence[Callable[[], None]]) -> None:
+    """All tasks, so many at a time. The first error is raised, when every task that had begun is done: no write goes on behind its back."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        begun = [pool.submit(task) for task in tasks]
+        for task in as_completed(begun):
+            if task.exception() is not None:
+                pool.shutdown(cancel_futures=True)
+                task.result()
 
 
 def connection(table: Table, server: Server, secrets: Secrets, environment: Environment) -> Connection:

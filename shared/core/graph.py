@@ -1,6 +1,6 @@
 """What follows from what between tables: what a stopped table holds back, which gold tables stand or fall together, what has work to do. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from shared.core.messages import Certified, Entry
 from shared.spec.lake import Lake, Stage, Table
@@ -34,6 +34,18 @@ def has_work(table: Table, certified: Certified, inputs: Mapping[str, int], todo
 def groups_of(lake: Lake, stage: Stage, tables: Collection[str]) -> tuple[str, ...]:
     """The groups of a stage that have one of the tables, in dependency order, each once."""
     return tuple(dict.fromkeys(table.group for table in lake.of_stage(stage) if table.name in tables))
+
+
+def waves(tables: Sequence[Table]) -> tuple[tuple[Table, ...], ...]:
+    """Tables in dependency order, cut into groups whose members neither read each other nor point at each other by a relationship.
+
+    Each group may begin when the one before is done.
+    """
+    depth: dict[str, int] = {}
+    for table in tables:
+        needs = (*table.inputs, *(link.to_table for link in table.relationships))
+        depth[table.name] = 1 + max((depth[name] for name in needs if name in depth), default=-1)
+    return tuple(tuple(table for table in tables if depth[table.name] == level) for level in sorted(set(depth.values())))
 
 
 def content_seq(certified: Certified, bronze: str) -> int:

@@ -1,6 +1,6 @@
 """The seams to the outside world. Steps in core see these protocols alone; `shared/aws`, `shared/spark` and `tests/fakes.py` implement them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -28,6 +28,7 @@ from shared.spec.lake import Stage, Table
 T = TypeVar("T")
 Guard = Callable[[], None]  # raises StaleFence; called immediately before every Delta commit
 Clock = Callable[[], datetime]  # UTC
+AtOnce = Callable[[Sequence[Callable[[], None]]], None]  # do all of them, in any order or together; an error is raised when all have ended
 
 
 class State(Protocol):

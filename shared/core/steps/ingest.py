@@ -1,9 +1,11 @@
 """ingest: freeze windows, land each as one batch of bronze, write its rejects and the evidence. Read the source once a window, or not at all."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from shared.core.batches import holds_rows, last_commit, reissue, reusable
 from shared.core.errors import BadState, DataRejected
+from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence
@@ -14,9 +16,8 @@ from shared.spec.lake import Table
 def ingest(ctx: JobContext) -> None:
     """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
     claim_group(ctx)
-    for table in ctx.lake.sources:
-        if table.group == ctx.job.group:
-            _ingest_table(ctx, table)
+    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group]):
+        ctx.at_once([partial(_ingest_table, ctx, table) for table in wave])
 
 
 def _ingest_table(ctx: JobContext, table: Table) -> None:
