@@ -209,7 +209,7 @@ class FakeDocuments:
             raise EvidenceMissing(key)
         try:
             return from_json(kind, json.loads(self._texts[key]))
-        except (CodecError, ValueError) as error:
+        except (CodecError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise EvidenceInvalid(f"{key}: {error}") from error
 
     def put_text(self, key, text, content_type):

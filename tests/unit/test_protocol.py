@@ -397,5 +397,93 @@ def test_an_edited_definition_rebuilds_its_table_and_what_reads_it():
     assert machine.content("gold.dim_product")["p1"]["title"] == "THING 1"
 
 
+def test_what_was_computed_from_a_halted_silver_table_stays_with_it():
+    """Its own rules may hold: its rows are those of a version that nobody certified, and that will be taken back."""
+    machine = Machine()
+    enriched = table("silver.enriched", "derive", inputs=("silver.orders",))
+    machine.lake = replace(machine.lake, tables=(*machine.lake.tables, enriched))
+    machine.tables.derivations["silver.enriched"] = lambda silver_orders: {key: row | {"rich": True} for key, row in silver_orders.items()}
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before = machine.state._certified.tables["silver.enriched"]
+    trade(machine, 2)
+    machine.tables.halting = {"silver.orders"}
+
+    status = machine.run()
+
+    assert "blocked" == status
+    assert "pass" == machine.state._runs[f"run-{machine.number}"].verdicts["refine"]["silver.enriched"]
+    assert before == machine.state._certified.tables["silver.enriched"]
+    machine.tables.halting = set()
+    run_until_caught_up(machine)
+    assert {key: row | {"rich": True} for key, row in machine.content("silver.orders").items()} == machine.content("silver.enriched")
+    assert_whole(machine)
+
+
+def test_a_source_that_starts_in_the_future_waits_without_stopping_the_others():
+    """No window opens yet, run after run; once one does, its rows arrive."""
+    machine = Machine()
+    opens = AT + timedelta(seconds=90)
+    machine.lake = with_source(machine.lake, "bronze.products", start_at=opens)
+
+    for day in (1, 2, 3):
+        trade(machine, day)
+        assert "passed" == machine.run()
+    machine.shop.rows["products"].append((opens, {"id": "first", "title": "first", "at": opens, "deleted": False}))
+    machine.world.now = opens + timedelta(seconds=1)
+    assert "passed" == machine.run()
+
+    assert {"first"} == set(machine.content("silver.products"))
+    assert {"o1", "o2", "o3"} <= set(machine.content("silver.orders"))
+
+
+def with_source(lake, name, **changes):
+    return replace(
+        lake,
+        tables=tuple(
+            replace(t, source=replace(t.source, watermark=replace(t.source.watermark, **changes))) if t.name == name else t for t in lake.tables
+        ),
+    )
+
+
+def test_a_batch_of_rejects_alone_starts_no_job_after_ingest():
+    """Silver reads accepted rows: there is nothing to refine, and the position moves all the same."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before, seq = machine.glue_number, machine.state._progress["bronze.orders"].seq
+    t = machine.world.now
+    machine.shop.rows["orders"].append((t, {"id": "bad", "amount": -1, "product": "p1", "at": t, "deleted": False}))
+    machine.world.now += timedelta(seconds=5)
+
+    status = machine.run()
+
+    assert "passed" == status
+    assert 1 == machine.glue_number - before
+    assert seq < machine.state._progress["bronze.orders"].seq
+    trade(machine, 2)
+    run_until_caught_up(machine)
+    assert_whole(machine)
+
+
+def test_a_run_that_changes_no_row_of_gold_starts_no_publish():
+    """An empty change set moves what its table consumed, and nothing else."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before, gold = machine.glue_number, machine.state._certified.tables["gold.dim_product"]
+    t = machine.world.now
+    machine.shop.rows["products"].append((t, {"id": "p1", "title": "thing 1", "at": t, "deleted": False}))
+    machine.world.now += timedelta(seconds=5)
+
+    status = machine.run()
+
+    assert "passed" == status
+    assert 3 == machine.glue_number - before
+    assert gold.version == machine.state._certified.tables["gold.dim_product"].version
+    assert gold.consumed != machine.state._certified.tables["gold.dim_product"].consumed
+    assert_whole(machine)
+
+
 def redefined(lake, name):
     return replace(lake, tables=tuple(replace(t, definition_hash=t.definition_hash + "'") if t.name == name else t for t in lake.tables))
