@@ -198,6 +198,17 @@ def test_a_published_commit_carries_the_gates_digest_and_the_intents_run(gold):
     assert gold.tables.publish(CUSTOMERS, ref, "deletes", meta_run="run-0", writer=WRITER, guard=gold.guard) is None
 
 
+def test_a_change_sets_digest_holds_when_its_contract_gained_a_column_meanwhile(gold):
+    """A killed publish is finished by the next deployment's code."""
+    silver = gold.trade([order(1)])
+    path, done = gold.stage(CUSTOMERS, gold.inputs(CUSTOMERS, silver, {})[1], version=None, rebuild=True)
+    ref = ChangeSetRef(table=CUSTOMERS.name, path=path, digest=done.digest, base_version=None, upserts=done.upserts, deletes=done.deletes)
+
+    gold.tables.publish(with_columns(CUSTOMERS, column("most", "int")), ref, "upserts", meta_run="run-0", writer=WRITER, guard=gold.guard)
+
+    assert gold.rows(CUSTOMERS, "most") == [(None,)]
+
+
 def test_a_gold_table_may_gain_a_column_and_not_change_one(gold):
     """The MERGE adds the column; anything else halts the table before it is staged."""
     silver = gold.trade([order(1, customer="C1"), order(2, customer="C2")])

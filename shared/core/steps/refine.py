@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
+from shared.core.batches import begun_by_us
 from shared.core.errors import BadState, DataRejected
 from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
@@ -108,8 +109,7 @@ def _start_from_certified(ctx: JobContext, table: Table, entry: Entry | None) ->
 
 
 def _own_empty_version(ctx: JobContext, table: Table) -> int:
-    first = next(iter(ctx.delta_log.commits(table_path(table), -1)), None)
-    if first is None or first.version != 0 or first.meta is None or first.meta.kind != "create":
+    if not begun_by_us(ctx.delta_log.commits(table_path(table), -1)):
         raise BadState(
             f"{table.name} has data at {table_path(table)} that no run of this lake certified or created; "
             "move it away, or restore the state table to the point in time that certified it"
