@@ -9,6 +9,7 @@ from shared.aws.secrets import Secrets
 from shared.aws.wiring import LambdaPorts, utc_now
 from shared.core.errors import SecretMissing, SluiceError
 from shared.core.job import Job, JobContext
+from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spark.session import spark_session
 from shared.spark.sources import Connection, JdbcSources
 from shared.spark.tables import SparkTables
@@ -22,12 +23,17 @@ Step = Callable[[JobContext], None]
 
 
 def run_job(stage: Stage, step: Step, argv: Sequence[str] | None = None) -> None:
-    """Do one step as one Glue run. An error of ours ends the process with its name and message as the last line: Glue's ErrorMessage."""
+    """Do one step as one Glue run. An error of ours ends the process with its name and message as the last line: Glue's ErrorMessage.
+
+    One of Spark's ends it without its message, which may show a value of a row.
+    """
     try:
         step(job_context(stage, argv))
     except SluiceError as error:
         message = " ".join(str(error).split())
         raise SystemExit(f"{type(error).__name__}: {message}") from error
+    except SPARK_FAILED as failed:
+        raise SystemExit(f"Spark failed: {without_values(failed)}") from None
 
 
 def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:

@@ -268,3 +268,16 @@ def test_sql_that_cannot_be_published_halts_its_table_without_showing_a_value(go
         refused("SELECT customer_id, sum(amount) AS spent FROM silver.orders GROUP BY customer_id")
     with pytest.raises(ContractError, match="lake/gold/customers.yaml: the SQL does not resolve"):
         refused("SELECT customer_id, count(*) AS orders, sum(amoun) AS spent FROM silver.orders GROUP BY customer_id")
+
+
+def test_affected_keys_that_cannot_be_computed_halt_their_table_without_showing_a_value(gold):
+    """A key is cast before anything is compared: what it fails on is a row's, and stays out of the message."""
+    gold.run(gold.trade([order(1, customer="C1")]), tables=(CUSTOMERS,))
+    silver = gold.trade([order(2, customer="C-4711", days=1.5)])
+    version, inputs = gold.inputs(CUSTOMERS, silver, {})
+    casting = replace(CUSTOMERS, affected_sql="SELECT cast(cast(customer_id AS int) AS string) AS customer_id FROM changed.silver.orders")
+
+    with pytest.raises(DataRejected, match=r"gold\.customers: a row cannot be computed \(CAST_INVALID_INPUT\)") as failed:
+        gold.stage(casting, inputs, version=version)
+
+    assert "4711" not in str(failed.value)
