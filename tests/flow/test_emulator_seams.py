@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from local.children import start_time
 from local.deploy import deploy
 from local.laptop import Laptop
+from tests.flow.processes import processes_with
 from tests.flow.seams import stack
 
 
@@ -206,17 +206,3 @@ def test_a_killed_laptop_leaves_nothing_running_and_loses_no_answered_write(lapt
 
 def keys(s3):
     return {held["Key"] for held in s3.list_objects_v2(Bucket=stack.BUCKET, Prefix="held-").get("Contents", [])}
-
-
-def processes_with(text):
-    found = []
-    for folder in os.listdir("/proc"):
-        if folder.isdigit() and int(folder) != os.getpid() and start_time(int(folder)):
-            try:
-                with open(f"/proc/{folder}/cmdline") as file:
-                    command = file.read().replace("\0", " ")
-            except OSError:
-                continue
-            if text in command:
-                found.append(command)
-    return found

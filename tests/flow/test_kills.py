@@ -1,4 +1,4 @@
-"""SIGKILL where it hurts: after the bronze commit and before its evidence, and in publish between a dimension's MERGE and its fact's."""
+"""Ended where it hurts: after the bronze commit and before its evidence, in publish between a dimension's MERGE and its fact's, all at once."""
 
 from local.laptop import Laptop
 from tests.flow.lake_reader import Lake, assert_balanced, assert_gold_equals_the_source
@@ -18,35 +18,33 @@ def killed_run(lake: Lake, method: str, path: str) -> str:
     return run
 
 
-def assert_twins(lake: Lake, twin: Lake) -> None:
-    for name in TABLES:
-        assert twin.live(name) == lake.live(name), name
-
-
-def test_killed_twice_a_lake_ends_equal_to_its_undisturbed_twin(copied):
-    """Both lakes read one shop, which trades on in between; only one of them is killed."""
+def test_killed_twice_and_taken_down_a_lake_ends_equal_to_its_undisturbed_twin(copied):
+    """Both lakes read one shop, which trades on in between; only one of them is disturbed, and new runs mend what each end left."""
     lake = copied()
-    twin = copied("twin", database=lake.laptop.status().database)
-    lake.laptop.shop.trade(1, faults=True)
+    shop = lake.laptop.shop
+    shop.trade(1, faults=True)
 
     killed_run(lake, "PUT", r"/_evidence/.*/ingest/bronze\.orders\.json")
-    lake.laptop.shop.trade(1)
-    run, ended = lake.run()
-    assert "SUCCEEDED" == ended.status, ended
-    assert_balanced(lake, run)
-    assert "batch_reused" in _ingest_log(lake.laptop, run)
-    assert "SUCCEEDED" == twin.run()[1].status
-    assert_twins(lake, twin)
-
-    lake.laptop.shop.trade(1)
+    shop.trade(1)
     interrupted = killed_run(lake, "PUT", r"/gold/fact_sales/_delta_log/")
+    assert "batch_reused" in _ingest_log(lake.laptop, interrupted)
     assert lake.state.certified().tables["gold.dim_product"].version < lake.versions()["gold.dim_product"]
-    lake.laptop.shop.trade(1)
+    shop.trade(1)
+    with lake.laptop.hold("PUT", r"/_evidence/.*/ingest/bronze\.orders\.json") as held:
+        cut_short = lake.laptop.start_run()
+        held.wait(timeout_s=300)
+        lake.laptop.down()
+    lake.laptop.up(deploys=False)
     run, ended = lake.run()
+
     assert "SUCCEEDED" == ended.status, ended
+    assert "failed" == lake.record(cut_short).status
     assert "passed" == lake.record(interrupted).status
+    assert_balanced(lake, run)
+    twin = copied("twin", database=lake.laptop.status().database)
     assert "SUCCEEDED" == twin.run()[1].status
-    assert_twins(lake, twin)
+    for name in TABLES:
+        assert twin.live(name) == lake.live(name), name
     assert_gold_equals_the_source(lake)
 
 
