@@ -7,9 +7,7 @@ import pytest
 TOGETHER = {"test_kills.py": "lake", "test_lake_runs.py": "lake"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before the distribution reads the groups
-def pytest_collection_modifyitems(items):
-    for item in items:
-        path = Path(item.path)
-        alone = path.parent.name if path.parent.name == "spark" else path.name
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(path.name, alone)))
+def pytest_itemcollected(item):
+    path = Path(item.path)
+    alone = path.parent.name if path.parent.name == "spark" else path.name
+    item.add_marker(pytest.mark.xdist_group(TOGETHER.get(path.name, alone)))
