@@ -8,7 +8,7 @@ from shared.core.errors import BadState, DataRejected
 from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
-from shared.core.messages import Batch, BatchEvidence, Entry, IngestEvidence, Progress
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
 from shared.core.window import Freezer, next_batch, upper_bound
 from shared.spec.lake import Table
 
@@ -46,16 +46,19 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
 
 def _land_windows(ctx: JobContext, table: Table) -> Iterator[BatchEvidence]:
     progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
-    base = _certified_version(ctx, table, progress, pending)
+    base, commits = _certified_version(ctx, table, progress, pending)
     newest_below = base
     for batch in _windows(ctx, table, progress, pending):
-        evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
+        evidence = _land(ctx, table, batch, last_commit(commits, batch.batch_id), newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
 
 
-def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> int:
-    """The version whose successors may hold pending batches; creates a table that is not there. Raises BadState for one that is not ours."""
+def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> tuple[int, Sequence[LogCommit]]:
+    """The version whose successors may hold pending batches, and the log's commits since; creates a table that is not there.
+
+    Raises BadState for one that is not ours. One reading serves all batches: the job itself adds one commit a batch, after it asked for that batch's.
+    """
     path, entry = table_path(table), ctx.state.certified().tables.get(table.name)
     latest = ctx.delta_log.latest(path)
     if latest is None:
@@ -63,15 +66,9 @@ def _certified_version(ctx: JobContext, table: Table, progress: Progress, pendin
             raise BadState(
                 f"{table.name} is certified at version {entry.version} but there is no table at {path}; restore it from the bucket's versions"
             )
-        return ctx.tables.create(table, ctx.writer, ctx.guard)
+        return ctx.tables.create(table, ctx.writer, ctx.guard), ()
     if entry is not None and entry.version > latest:
         raise BadState(f"{table.name} is certified at version {entry.version} but its log ends at {latest}")
-    _refuse_unknown(ctx, table, entry, progress, pending)
-    return 0 if entry is None else entry.version
-
-
-def _refuse_unknown(ctx: JobContext, table: Table, entry: Entry | None, progress: Progress, pending: Sequence[Batch]) -> None:
-    path = table_path(table)
     commits = ctx.delta_log.commits(path, -1 if entry is None else entry.version)
     unknown = unknown_batches(commits, pending, after_seq=progress.seq)
     if unknown or (entry is None and not begun_by_us(commits)):
@@ -79,6 +76,7 @@ def _refuse_unknown(ctx: JobContext, table: Table, entry: Entry | None, progress
             f"{table.name} has data at {path} that no run of this lake froze or created ({', '.join(unknown[:5]) or 'its first version'}); "
             "restore the state table to a point in time that knows it, or move it away"
         )
+    return (0 if entry is None else entry.version), commits
 
 
 def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch]) -> Iterator[Batch]:
@@ -99,8 +97,8 @@ def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[
         yield batch
 
 
-def _land(ctx: JobContext, table: Table, batch: Batch, *, base: int, newest_below: int) -> BatchEvidence:
-    commit = last_commit(ctx.delta_log.commits(table_path(table), base), batch.batch_id)
+def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None, *, newest_below: int) -> BatchEvidence:
+    """`commit` is the batch's last one, of an earlier run."""
     if commit is not None and reusable(table, batch, commit, newest_below=newest_below):
         evidence, how = reissue(commit), "batch_reused"
     else:
