@@ -183,7 +183,7 @@ def test_a_column_that_the_contract_gained_is_no_change_while_it_is_null(store):
 STATES = st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["1", "2", "x"]), min_size=1, max_size=4), min_size=2, max_size=4)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=STATES)
 def test_replaying_the_changes_gives_every_snapshot(spark, tmp_path_factory, states):
     """After each one, the latest accepted row per key is what the source held; what it holds and breaks the contract keeps its last good state."""
