@@ -10,6 +10,7 @@ from shop import KEY, WRITER, Shop, at, batch, column, rule, source, table
 
 from shared.core.errors import SnapshotTooSmall
 from shared.core.messages import CommitMeta
+from shared.spark.snapshots import known_state
 from shared.spark.tables import SparkTables
 from shared.spec.codec import from_json
 from shared.spec.lake import Lake, Snapshot
@@ -178,6 +179,16 @@ def test_a_column_that_the_contract_gained_is_no_change_while_it_is_null(store):
     evidence = store.tables.land(wider, batch(STOCK, 2, at(2), at(2)), holds_rows=False, writer=WRITER, guard=store.guard)
 
     assert (2, 1, 0, 1, 0) == counted(evidence)
+
+
+def test_what_is_known_of_a_key_is_its_accepted_row_of_the_highest_batch(spark):
+    """Whatever its content; rejects are not known, and a batch from before the contract had the two columns deletes nothing."""
+    rows = [("bolt", n, f"b{n}", f"id {9 - n}", "accepted" if n < 4 else "rejected") for n in range(1, 6)] + [("nut", 7, "b1", "id", "accepted")]
+    lower = spark.createDataFrame(rows, "item string, quantity int, _batch_id string, _row_id string, _lane string")
+
+    known = known_state(lower, STOCK).select("_was.item", "_was.quantity", "_was_deleted").collect()
+
+    assert [("bolt", 3, False), ("nut", 7, False)] == sorted(map(tuple, known))
 
 
 STATES = st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["1", "2", "x"]), min_size=1, max_size=4), min_size=2, max_size=4)

@@ -38,13 +38,13 @@ def test_a_pattern_means_what_a_shell_means_and_nothing_hidden():
 def test_a_batch_takes_the_oldest_first_and_no_more_than_it_may_hold(monkeypatch):
     """Catching up takes several batches; one object is never too many."""
     monkeypatch.setattr(files, "MOST_BYTES", 10)
-    listed = [thing("c", size=50), thing("b", size=4, minutes=-1), thing("a", size=6, minutes=-1), thing("d", minutes=1)]
+    listed = [thing("c", size=50), thing("b", size=4, minutes=-1), thing("z", size=6, minutes=-1), thing("d", minutes=1)]
 
     first = frozen(listed)
     second = frozen(listed, first.inventory)
     third = frozen(listed, second.inventory)
 
-    assert [["a", "b"], ["c"], ["d"]] == [[item.key for item in manifest.objects] for manifest in (first, second, third)]
+    assert [["b", "z"], ["c"], ["d"]] == [[item.key for item in manifest.objects] for manifest in (first, second, third)]
     assert () == frozen(listed, third.inventory).objects
 
 
