@@ -8,7 +8,7 @@ from compiler.draft import Draft, DraftColumn
 from compiler.node import Node
 from compiler.problems import did_you_mean
 from compiler.source_kinds import FILE_SERVER, kind_of, read_files, read_location, read_snapshot
-from shared.spec.codec import CodecError, parse_instant
+from shared.spec.codec import CodecError, NoTimeZone, parse_instant
 from shared.spec.environment import Environment
 from shared.spec.lake import Server, Source, Tolerance, Watermark
 
@@ -82,9 +82,9 @@ def _read_start(node: Node) -> datetime | None:
         return None
     try:
         return parse_instant(text)
-    except CodecError:
+    except NoTimeZone:
         node.refuse(f"'{text}' has no time zone", f"Write '{text.strip()}{'' if 'T' in text else 'T00:00:00'}Z' for UTC, or an offset.")
-    except ValueError:
+    except CodecError:
         node.refuse(f"'{text}' is not an instant", "Write ISO 8601 with its zone: '2024-01-01T00:00:00Z'.")
     return None
 

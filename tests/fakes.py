@@ -11,7 +11,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.core.errors import BadState, ClaimRefused, EvidenceInvalid, EvidenceMissing, LostRace, ObjectGone, SnapshotTooSmall, StaleFence
+from shared.core.errors import (
+    BadState,
+    ClaimRefused,
+    EvidenceInvalid,
+    EvidenceMissing,
+    LostRace,
+    MissingColumn,
+    ObjectGone,
+    SnapshotTooSmall,
+    StaleFence,
+)
 from shared.core.files import FileObject, matching
 from shared.core.messages import (
     Batch,
@@ -210,7 +220,7 @@ class FakeDocuments:
             raise EvidenceMissing(key)
         try:
             return from_json(kind, json.loads(self._texts[key]))
-        except (CodecError, ValueError) as error:
+        except (CodecError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise EvidenceInvalid(f"{key}: {error}") from error
 
     def put_text(self, key, text, content_type):
@@ -304,7 +314,7 @@ class FakeLake:
         self.staging: dict[str, tuple[dict[Any, Row], set[Any]]] = {}
         self.errors: dict[str, list[Row]] = {}
         self.halting: set[str] = set()  # tables whose rules are to be counted as broken
-        self.approved: dict[str, list[Row]] = {}
+        self.refused: set[str] = set()  # tables whose data cannot be computed at all
 
     # ---- the log
 
@@ -334,6 +344,7 @@ class FakeLake:
         return self.world.effect("source.list", lambda: self._listed(table))
 
     def land(self, table, batch, *, objects=(), holds_rows, writer, guard):
+        self._refuse(table)
         content = dict(self._versions(table)[-1].content)
         lower = {batch_id: lanes for batch_id, lanes in content.items() if batch_id < batch.batch_id}
         warnings, deleted = [], []
@@ -376,6 +387,7 @@ class FakeLake:
         return len(rows)
 
     def merge(self, table, origin, *, after_seq, up_to_seq, rebuild, writer, guard):
+        self._refuse(table)
         old = self._versions(table)[-1].content
         new = {} if rebuild else dict(old)
         for batch_id, lanes in sorted(self._versions(origin)[-1].content.items()):
@@ -386,12 +398,14 @@ class FakeLake:
         return self._write(table, old, new, writer, guard)
 
     def derive(self, table, inputs, *, rebuild, writer, guard):
+        self._refuse(table)
         return self._write(table, self._versions(table)[-1].content, self._compute(table, inputs), writer, guard)
 
     def check(self, table, version):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
 
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
+        self._refuse(table)
         target = {} if target_version is None else self._versions(table)[target_version].content
         new = self._compute(table, inputs)
         upserts = {key: row for key, row in new.items() if target.get(key) != row}
@@ -454,6 +468,10 @@ class FakeLake:
         ]
         gone = [row | {"at": batch.hi, "deleted": True} for key, row in live.items() if key not in rows]
         return [row for row in rows.values() if row not in seen], seen, gone
+
+    def _refuse(self, table: Table) -> None:
+        if table.name in self.refused:
+            raise MissingColumn(f"{table.name}: the column 'id' is not there")
 
     def _at(self, path: str) -> list[Version]:
         return self.tables.get(path.replace("/", "."), [])
