@@ -191,7 +191,7 @@ def test_what_is_known_of_a_key_is_its_accepted_row_of_the_highest_batch(spark):
     assert [("bolt", 3, False), ("nut", 7, False)] == sorted(map(tuple, known))
 
 
-STATES = st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["1", "2", "x"]), min_size=1, max_size=4), min_size=2, max_size=4)
+STATES = st.lists(st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["1", "2", "x"]), min_size=1, max_size=4), min_size=2, max_size=3)
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
