@@ -115,6 +115,10 @@ class FakeSources:
         position = F.col(table.source.watermark.column).cast("timestamp")
         return given.where((position >= F.lit(lo)) & (position < F.lit(hi)))
 
+    def snapshot(self, table):
+        self.reads += 1
+        return self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
+
     def null_positions(self, table):
         return self.nulls
 

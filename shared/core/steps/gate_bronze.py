@@ -94,7 +94,7 @@ def _move(
     for batch, findings in judged:
         if verdict_of(findings) == "halt":
             break
-        progress = Progress(position=batch.hi, seq=batch.seq)
+        progress = Progress(position=batch.hi, seq=batch.seq, manifest=batch.manifest or progress.manifest)
         if batch.version is not None:
             version = max(version, batch.version)
             content = batch.seq if batch.counts.accepted else content
@@ -104,5 +104,5 @@ def _move(
 
 
 def _totals(evidence: IngestEvidence) -> dict[str, int]:
-    names = ("read", "accepted", "rejected", "seen")
+    names = ("read", "accepted", "rejected", "seen", *(["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []))
     return {"batches": len(evidence.batches)} | {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}

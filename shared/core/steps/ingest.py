@@ -5,12 +5,13 @@ from functools import partial
 
 from shared.core.batches import begun_by_us, holds_rows, last_commit, reissue, reusable, unknown_batches
 from shared.core.errors import BadState, DataRejected
+from shared.core.files import Manifest, next_manifest
 from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
-from shared.core.window import Freezer, next_batch, upper_bound
-from shared.spec.lake import Table
+from shared.core.window import Freezer, next_batch, next_files, next_snapshot, upper_bound
+from shared.spec.lake import Source, Table
 
 
 def ingest(ctx: JobContext) -> None:
@@ -85,16 +86,56 @@ def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[
     yield from pending[: ctx.max_windows]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
-    job, bound = ctx.job, upper_bound(ctx.sources.clock(table), table.source.watermark)
-    freezer = Freezer(run=job.run, fence=job.fence, at=ctx.clock())
-    while len(pending) < ctx.max_windows:
-        batch = next_batch(table, progress, pending, bound, freezer)
-        if batch is None:
-            return
+    kind = _file_windows if table.source.files else _snapshots if table.source.snapshot else _column_windows
+    for batch in kind(ctx, table, table.source, progress, pending):
+        job = ctx.job
         ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
         ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat())
         pending.append(batch)
         yield batch
+        if len(pending) >= ctx.max_windows:
+            return
+
+
+# Each of these gives the batches to freeze; the caller adds each to `pending` before it asks for the next.
+
+
+def _column_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    bound, freezer = upper_bound(ctx.sources.clock(table), source.windows), _freezer(ctx)
+    while (batch := next_batch(table, progress, pending, bound, freezer)) is not None:
+        yield batch
+
+
+def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    """One a run. While an earlier one is halted there is no other: every one behind it would wait, and be read again with it."""
+    if any(batch.outcome is not None and batch.outcome.verdict == "halt" for batch in pending):
+        return
+    batch = next_snapshot(table, progress, pending, ctx.sources.clock(table).now, _freezer(ctx))
+    if batch is not None:
+        yield batch
+
+
+def _file_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    """From one listing; each manifest is written before its batch is pending. The first batch ever is frozen even if it is empty."""
+    if source.files is None:
+        raise ValueError(f"{table.name} is not read from files")
+    known = next((batch.manifest for batch in reversed(pending) if batch.manifest is not None), progress.manifest)
+    inventory = {} if known is None else ctx.documents.get(known, Manifest).inventory
+    listed = ctx.sources.objects(table)
+    while True:
+        frozen = next_manifest(source.files, listed, inventory)
+        first = progress.seq == 0 and not pending
+        if not frozen.objects and not first:
+            return
+        batch = next_files(table, progress, pending, _freezer(ctx))
+        check_writer(ctx)
+        ctx.documents.put(str(batch.manifest), frozen)
+        yield batch
+        inventory = frozen.inventory
+
+
+def _freezer(ctx: JobContext) -> Freezer:
+    return Freezer(run=ctx.job.run, fence=ctx.job.fence, at=ctx.clock())
 
 
 def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None, *, newest_below: int) -> BatchEvidence:
@@ -102,7 +143,8 @@ def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None,
     if commit is not None and reusable(table, batch, commit, newest_below=newest_below):
         evidence, how = reissue(commit), "batch_reused"
     else:
-        evidence = ctx.tables.land(table, batch, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
+        objects = () if batch.manifest is None else ctx.documents.get(batch.manifest, Manifest).objects
+        evidence = ctx.tables.land(table, batch, objects=objects, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
         how = "batch_landed"
     if evidence.version is not None:
         ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run))
