@@ -9,7 +9,8 @@ window.py    how a source is cut into windows
 batches.py   when a batch's earlier commit may be reused
 verdict.py   what a count means for a rule, a batch, a table
 trust.py     whether evidence may be believed
-graph.py     what a halted table holds back; what has work to do
+graph.py     what a table needs; what a halted table holds back; what has work to do
+choice.py    what a run is asked for
 job.py       what every Glue job does first: claim, pin, guard
 steps/       one module per state of the machine: the order of effects, through ports
 """

@@ -9,6 +9,7 @@ SluiceError
 │   └── SchemaMismatch          a table on disk does not fit its contract
 └── Terminal                stops the run; somebody must look
     ├── ContractError           the contract or lake.json does not hold together
+    ├── RequestRefused          a run was asked for what it cannot do
     ├── LockHeld                another run holds the lake
     ├── LostRace                a conditional write found something else than what was read
     ├── StaleFence              lock, fence or claim is not (or no longer) this job's
@@ -55,6 +56,10 @@ class Terminal(SluiceError):
 
 class ContractError(Terminal):
     """The contract or lake.json does not hold together."""
+
+
+class RequestRefused(Terminal):
+    """A run was asked for what it cannot do."""
 
 
 class LockHeld(Terminal):

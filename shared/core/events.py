@@ -11,6 +11,8 @@ class PlanRequest:
     run: str
     machine: str  # ARN of the state machine
     scheduled: str | None  # the schedule's own time; None when started by hand
+    tables: tuple[str, ...]  # limits the run to these and what they need; none: every table
+    full_refresh: tuple[str, ...]  # to be computed anew from all of their inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,30 @@
-"""What follows from what between tables: what a stopped table holds back, which gold tables stand or fall together, what has work to do. Pure."""
+"""What follows from what between tables: what a table needs, what a stopped one holds back, which gold tables stand or fall together, what has work
+to do. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from shared.core.messages import Certified, Entry
 from shared.spec.lake import Lake, Stage, Table
+
+
+def needed_for(lake: Lake, chosen: Iterable[str]) -> tuple[str, ...]:
+    """The tables of a run limited to `chosen`, in the lake's order: those and all they are computed from.
+
+    A gold table brings along those tied to it by relationships, with what they need: the star stays whole.
+    """
+    needed = set(chosen)
+    while True:
+        inputs = {name for table in lake.tables if table.name in needed for name in table.inputs}
+        tied = {name for pair in _ties(lake) if needed.intersection(pair) for name in pair}
+        if inputs | tied <= needed:
+            return tuple(table.name for table in lake.tables if table.name in needed)
+        needed |= inputs | tied
+
+
+def only(lake: Lake, names: Collection[str]) -> Lake:
+    """The lake without its other tables. What the rest reads must be among `names`."""
+    return replace(lake, tables=tuple(table for table in lake.tables if table.name in names))
 
 
 def held_back(lake: Lake, stopped: Mapping[str, str]) -> dict[str, str]:
@@ -29,6 +50,17 @@ def has_work(table: Table, certified: Certified, inputs: Mapping[str, int], todo
     if entry is None or entry.definition_hash != table.definition_hash:
         return True
     return any(name in todo or _moved(entry, name, inputs[name]) for name in table.inputs)
+
+
+def with_work(
+    lake: Lake, stage: Stage, certified: Certified, offered: Mapping[str, int], *, refresh: Collection[str], blocked: Collection[str]
+) -> tuple[str, ...]:
+    """The tables of a stage that must be computed, in dependency order. `refresh`: those that must be whether or not something moved."""
+    todo: list[str] = []
+    for table in lake.of_stage(stage):
+        if table.name not in blocked and (table.name in refresh or has_work(table, certified, offered, todo)):
+            todo.append(table.name)
+    return tuple(todo)
 
 
 def groups_of(lake: Lake, stage: Stage, tables: Collection[str]) -> tuple[str, ...]:
@@ -59,11 +91,14 @@ def _waiting(lake: Lake, held: Mapping[str, str]) -> dict[str, str]:
 
 def _tied(lake: Lake, held: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for table in lake.of_stage("stage"):
-        for relationship in table.relationships:
-            pair = (table.name, relationship.to_table)
-            stopped = [name for name in pair if name in held]
-            if len(stopped) == 1:
-                other = pair[0] if stopped[0] == pair[1] else pair[1]
-                found[other] = f"tied to {stopped[0]} by a relationship"
+    for pair in _ties(lake):
+        stopped = [name for name in pair if name in held]
+        if len(stopped) == 1:
+            other = pair[0] if stopped[0] == pair[1] else pair[1]
+            found[other] = f"tied to {stopped[0]} by a relationship"
     return found
+
+
+def _ties(lake: Lake) -> list[tuple[str, str]]:
+    """Gold tables that stand or fall together, pair by pair."""
+    return [(table.name, relationship.to_table) for table in lake.of_stage("stage") for relationship in table.relationships]

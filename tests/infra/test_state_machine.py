@@ -77,9 +77,24 @@ def test_a_run_started_by_hand_has_no_schedule(run):
     """`scheduled` is null, not missing."""
     by_hand, by_schedule = run(), run(input={"scheduled": "2026-03-22T18:59:43Z"})
 
-    expected = {"run": "run-1", "machine": MACHINE, "scheduled": None}
+    expected = {"run": "run-1", "machine": MACHINE, "scheduled": None, "tables": [], "full_refresh": []}
     assert [expected] == by_hand.called("plan")
     assert [expected | {"scheduled": "2026-03-22T18:59:43Z"}] == by_schedule.called("plan")
+
+
+@pytest.mark.parametrize(
+    ("input", "tables", "full_refresh"),
+    [
+        ({"tables": ["silver.tides"]}, ["silver.tides"], []),
+        ({"tables": ["silver.tides", "gold.daily_tides"], "full_refresh": ["silver.tides"]}, ["silver.tides", "gold.daily_tides"], ["silver.tides"]),
+        ({"tables": [], "full_refresh": "silver.tides"}, [], ["silver.tides"]),
+    ],
+)
+def test_what_a_run_is_limited_to_comes_with_its_input(run, input, tables, full_refresh):
+    """One name or many, they reach plan as a list; a recovered run plans again with the same."""
+    (asked,) = run(input=input).called("plan")
+
+    assert (tables, full_refresh) == (asked["tables"], asked["full_refresh"])
 
 
 def test_a_run_with_nothing_new_starts_no_job_after_ingest(run):

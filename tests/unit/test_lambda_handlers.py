@@ -158,7 +158,7 @@ def report_of(deployment, run):
 
 
 def plan_event(run, deployment, scheduled=None):
-    return {"run": run, "machine": deployment.machine_arn, "scheduled": scheduled}
+    return {"run": run, "machine": deployment.machine_arn, "scheduled": scheduled, "tables": [], "full_refresh": []}
 
 
 def test_a_run_goes_from_plan_to_commit_by_its_events_alone(deployment):

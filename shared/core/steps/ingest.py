@@ -7,15 +7,17 @@ from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence
+from shared.core.steps.judging import read_plan
 from shared.core.window import Freezer, next_batch, upper_bound
 from shared.spec.lake import Table
 
 
 def ingest(ctx: JobContext) -> None:
-    """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
+    """Every planned source table of the job's group. A table whose data is refused halts alone; anything else ends the job: the next run goes on."""
     claim_group(ctx)
+    planned = {planned.table for planned in read_plan(ctx.documents, ctx.job.run, ctx.job.fence).tables}
     for table in ctx.lake.sources:
-        if table.group == ctx.job.group:
+        if table.group == ctx.job.group and table.name in planned:
             _ingest_table(ctx, table)
 
 
