@@ -188,6 +188,13 @@ class FakeState:
     def bypasses(self):
         return self._bypasses
 
+    def put_bypass(self, bypass):
+        self.remove_bypass(bypass.table, bypass.rule)
+        self._bypasses += (bypass,)
+
+    def remove_bypass(self, table, rule):
+        self._bypasses = tuple(one for one in self._bypasses if (one.table, one.rule) != (table, rule))
+
     def _fenced(self, run, fence):
         if (self._lock.run, self._lock.fence) != (run, fence):
             raise StaleFence(f"lock is {self._lock.run}'s")

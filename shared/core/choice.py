@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shared.core.errors import RequestRefused
 from shared.core.graph import needed_for
-from shared.spec.lake import Lake
+from shared.spec.lake import Lake, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ def choose(lake: Lake, *, tables: Sequence[str], full_refresh: Sequence[str]) ->
     Raises RequestRefused for a name that is not of this lake, and for a bronze table to refresh.
     """
     for name in (*tables, *full_refresh):
-        _refuse_unknown(lake, name)
+        table_named(lake, name)
     for name in full_refresh:
         _refuse_source(lake, name)
     refreshed = tuple(table.name for table in lake.tables if table.name in full_refresh)
@@ -34,17 +34,19 @@ def choose(lake: Lake, *, tables: Sequence[str], full_refresh: Sequence[str]) ->
     return Choice(tables=needed_for(lake, asked), full_refresh=refreshed, why=f"limited to {', '.join(asked)} and what that needs")
 
 
+def table_named(lake: Lake, name: str) -> Table:
+    """Raises RequestRefused naming the nearest there is."""
+    known = {table.name: table for table in lake.tables}
+    if name not in known:
+        raise RequestRefused(f"'{name}' is not a table of this lake.{nearest(name, known)}")
+    return known[name]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or the choices when none is near; the end of a refusal."""
     choices = sorted(known)
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     return f" Did you mean '{near[0]}'?" if near else f" There are {', '.join(choices) or 'none'}."
-
-
-def _refuse_unknown(lake: Lake, name: str) -> None:
-    known = [table.name for table in lake.tables]
-    if name not in known:
-        raise RequestRefused(f"'{name}' is not a table of this lake.{nearest(name, known)}")
 
 
 def _refuse_source(lake: Lake, name: str) -> None:

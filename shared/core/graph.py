@@ -49,7 +49,12 @@ def has_work(table: Table, certified: Certified, inputs: Mapping[str, int], todo
     entry = certified.tables.get(table.name)
     if entry is None or entry.definition_hash != table.definition_hash:
         return True
-    return any(name in todo or _moved(entry, name, inputs[name]) for name in table.inputs)
+    return bool(moved_inputs(table, entry, inputs, todo))
+
+
+def moved_inputs(table: Table, entry: Entry, inputs: Mapping[str, int], todo: Collection[str]) -> tuple[str, ...]:
+    """The inputs that are no longer what the table consumed, or are about to be computed."""
+    return tuple(name for name in table.inputs if name in todo or _moved(entry, name, inputs[name]))
 
 
 def with_work(
@@ -72,6 +77,15 @@ def content_seq(certified: Certified, bronze: str) -> int:
     """The seq of a source's last certified batch that held rows; 0 before the first. Kept in its own CERTIFIED entry under its own name."""
     entry = certified.tables.get(bronze)
     return 0 if entry is None else entry.consumed[bronze]
+
+
+def settled(entries: Mapping[str, Entry], versions: Mapping[str, int]) -> dict[str, Entry]:
+    """An intent's entries with gold's versions as they came out: those tables' own, and what their readers consumed of them."""
+    closed = dict(entries)
+    for name, version in versions.items():
+        consumed = {read: versions.get(read, seen) for read, seen in closed[name].consumed.items()}
+        closed[name] = replace(closed[name], version=version, consumed=consumed)
+    return closed
 
 
 def _moved(entry: Entry, name: str, offered: int) -> bool:

@@ -19,7 +19,7 @@ from lambdas.report.handler import handler as report_handler
 from shared.aws import wiring
 from shared.aws.executions import JOBS
 from shared.aws.wiring import LambdaPorts
-from shared.core.errors import ContractError, DeployedMidRun, LockHeld, StaleFence
+from shared.core.errors import ContractError, DeployedMidRun, LockHeld, RequestRefused, StaleFence
 from shared.core.events import CommitAnswer, FailAnswer, GateAnswer, PlanAnswer, ReportAnswer
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.environment import Environment, Secrets, Workers
@@ -180,6 +180,30 @@ def test_a_run_goes_from_plan_to_commit_by_its_events_alone(deployment):
     assert deployment.state.certified().tables["gold.fact_sales"].version == tables["gold.fact_sales"]["certified_version"]
     assert ["ingest", "refine", "stage", "publish"] == [stage["stage"] for stage in said["stages"] if stage["seconds"] is not None]
     assert "2 = 1 + 1 + 0" in page
+
+
+def test_a_limited_run_goes_from_plan_to_commit_and_leaves_the_rest_to_the_next(deployment):
+    """Through the real Lambdas: the plan in the bucket is what gates and jobs read."""
+    deployment.trade(1)
+    statuses = [deployment.run(tables=("silver.products",), full_refresh=("silver.products",))]
+    limited = set(deployment.state.certified().tables)
+    outcomes = {table["table"]: table["outcome"] for table in report_of(deployment, "run-1")[0]["tables"]}
+    statuses.append(deployment.run())
+
+    assert ["passed", "passed"] == statuses
+    assert {"bronze.products", "silver.products"} == limited
+    assert {"bronze.orders", "silver.orders", "gold.dim_product", "gold.fact_sales"} == {
+        name for name, was in outcomes.items() if was == "not planned"
+    }
+    assert {"o1": 1} == {key: row["amount"] for key, row in deployment.gold("gold.fact_sales").items()}
+
+
+def test_a_limit_to_a_table_that_is_not_there_is_refused_with_the_nearest(deployment):
+    """No lock is taken and no run recorded."""
+    with pytest.raises(RequestRefused, match="Did you mean 'silver.orders'?"):
+        call("plan", **plan_event("run-1", deployment) | {"tables": ["silver.order"]})
+
+    assert (0, None) == (deployment.state.lock().fence, deployment.state.run("run-1"))
 
 
 def test_a_halted_table_blocks_what_reads_it_and_the_report_says_why(deployment):
