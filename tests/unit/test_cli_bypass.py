@@ -1,5 +1,6 @@
 """`sluice bypass`: granted by a person, shown everywhere, taken back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -68,8 +69,6 @@ def test_an_expired_bypass_is_listed_as_such_and_is_not_in_status(desk):
     """It is history, and worth cleaning up."""
     add(desk)
     state = desk.world.state
-    from dataclasses import replace
-
     state._bypasses = tuple(replace(one, expires=datetime(2026, 1, 1, tzinfo=UTC)) for one in state._bypasses)
 
     assert "expired 2026-01-01" in desk.sluice("bypass", "list").stdout

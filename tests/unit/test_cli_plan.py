@@ -1,5 +1,7 @@
 """`sluice plan`, and `sluice run` limited as it says."""
 
+import copy
+
 import pytest
 
 from cli import run as run_module
@@ -96,8 +98,6 @@ def test_a_run_to_be_finished_first_is_told(desk):
 
 
 def _effects_until_commit(desk):
-    import copy
-
     twin = copy.deepcopy(desk.world)
     start = twin.world.effects
     twin.run()
