@@ -36,6 +36,7 @@ def test_every_command_that_was_promised_is_there():
         ("local", "down"),
         ("local", "status"),
         ("shop", "trade"),
+        ("contracts", "diff"),
         *(("bypass", word) for word in ("add", "list", "remove")),
     ]
 
