@@ -44,7 +44,7 @@ def held_back(lake: Lake, stopped: Mapping[str, str]) -> dict[str, str]:
 def has_work(table: Table, certified: Certified, inputs: Mapping[str, int], todo: Collection[str]) -> bool:
     """Whether a derived or merged table must be computed: it is new, was redefined, or an input moved or is about to.
 
-    `inputs` holds what each input offers now: a Delta version, or of a bronze table the seq of the last batch with accepted rows (0: none yet).
+    `inputs` holds what each input offers now: a Delta version, or of a bronze table the seq of the last batch that its readers must take (0: none).
     """
     entry = certified.tables.get(table.name)
     if entry is None or entry.definition_hash != table.definition_hash:
@@ -86,7 +86,7 @@ def waves(tables: Sequence[Table]) -> tuple[tuple[Table, ...], ...]:
 
 
 def content_seq(certified: Certified, bronze: str) -> int:
-    """The seq of a source's last certified batch with accepted rows; 0 before the first. Kept in its own CERTIFIED entry under its own name."""
+    """The seq of a source's last certified batch that accepted rows or deleted some; 0 before the first. Kept in its own CERTIFIED entry."""
     entry = certified.tables.get(bronze)
     return 0 if entry is None else entry.consumed[bronze]
 
@@ -101,7 +101,7 @@ def settled(entries: Mapping[str, Entry], versions: Mapping[str, int]) -> dict[s
 
 
 def _moved(entry: Entry, name: str, offered: int) -> bool:
-    """Batches only add up (a consumed seq past the last one with accepted rows is up to date); a Delta version is equal or it moved."""
+    """Batches only add up (a consumed seq past the last one that must be taken is up to date); a Delta version is equal or it moved."""
     consumed = entry.consumed.get(name)
     return consumed is None or (consumed < offered if name.startswith("bronze.") else consumed != offered)
 

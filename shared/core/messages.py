@@ -182,6 +182,11 @@ class BatchCounts:
     seen: int
     deleted: int = 0
 
+    @property
+    def accepted_lane(self) -> int:
+        """Rows that readers of the batch have to take."""
+        return self.accepted + self.deleted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvidence:

@@ -107,6 +107,19 @@ def test_a_run_with_nothing_new_freezes_no_files_and_writes_nothing():
     assert seq == one.state._progress["bronze.rates"].seq
 
 
+def test_a_snapshot_that_only_lacks_items_reaches_silver():
+    """Deletions are rows that nobody read; what reads the table must see them all the same."""
+    one = second_day()
+    caught_up(one)
+    one.world.now += timedelta(seconds=1)
+    one.shop.rows["stock"].append((one.world.now, {"id": "s2", "quantity": 0, "deleted": True}))
+
+    assert "passed" == one.run()
+
+    assert "s2" not in one.content("silver.stock")
+    assert_whole(one)
+
+
 def test_a_source_of_files_without_files_is_a_table_without_rows():
     """The first batch ever is frozen even if it is empty, so that what reads the table has something to read."""
     one = machine()

@@ -95,7 +95,7 @@ def _move(
         progress = Progress(position=batch.hi, seq=batch.seq, manifest=batch.manifest or progress.manifest)
         if batch.version is not None:
             version = max(version, batch.version)
-            content = batch.seq if batch.counts.accepted else content
+            content = batch.seq if batch.counts.accepted_lane else content
     if entry is None and progress.seq == 0:
         return progress, None
     return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})
