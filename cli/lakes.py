@@ -11,14 +11,16 @@ import boto3
 
 from cli.errors import Misused
 from cli.machine import Machine, StepFunctionsMachine
+from cli.objects import S3Objects
 from cli.queries import Answer, Query
 from shared.aws import clients
 from shared.aws.delta_log import S3DeltaLog
 from shared.aws.documents import S3Documents
 from shared.aws.state import DynamoState
+from shared.core.files import FileObject
 from shared.core.ports import DeltaLog, Documents, State
 from shared.spec.environment import Environment
-from shared.spec.lake import Lake, PinnedLake, UnknownTable, lake_text, read_lake
+from shared.spec.lake import Lake, PinnedLake, Table, UnknownTable, lake_text, read_lake
 
 if TYPE_CHECKING:
     from local.laptop import Laptop
@@ -55,6 +57,7 @@ class OpenLake:
     delta_log: DeltaLog
     machine: Machine
     files: Files
+    objects: Callable[[Table], tuple[FileObject, ...]]  # that a table of files reads; raises SourceUnavailable
     engine: Engine
     home: Path | None  # of the laptop; None on AWS
     caller: Callable[[], str]  # who is asking, for what must name a person
@@ -122,6 +125,7 @@ def open_lake(desk: Desk) -> OpenLake:
         delta_log=delta_log,
         machine=StepFunctionsMachine(environment, step_functions=client("stepfunctions"), glue=client("glue")),
         files=S3Files(environment.bucket, client("s3")),
+        objects=S3Objects(environment.name, client("s3")).objects,
         engine=engine,
         home=desk.home if laptop else None,
         caller=_user_here if laptop else lambda: str(client("sts").get_caller_identity()["Arn"]),

@@ -1,5 +1,6 @@
-"""`sluice plan`: what the next run would read, merge and rebuild, and why. Starts nothing, asks no source."""
+"""`sluice plan`: what the next run would read, merge and rebuild, and why. Starts nothing, asks no database."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -11,13 +12,17 @@ from cli.errors import refusing
 from cli.lakes import Desk, OpenLake
 from cli.render import examples, moment, out, show_json, show_table
 from shared.core.choice import Choice, choose
-from shared.core.errors import EvidenceInvalid, EvidenceMissing
-from shared.core.forecast import Standing, TableForecast, finished, forecast
+from shared.core.errors import EvidenceInvalid, EvidenceMissing, SourceUnavailable
+from shared.core.files import FileObject, Manifest
+from shared.core.forecast import TableForecast, forecast
 from shared.core.layout import plan_key, table_path
 from shared.core.messages import Plan
-from shared.core.ports import DeltaLog, State
+from shared.core.ports import DeltaLog, Documents, State
+from shared.core.standing import Folder, Standing, finished
+from shared.core.upcoming import WaitingBatch
+from shared.core.window import known_manifest
 from shared.spec.codec import to_json
-from shared.spec.lake import Lake
+from shared.spec.lake import Lake, Table
 
 app = typer.Typer()
 
@@ -26,7 +31,7 @@ FullRefresh = Annotated[
     list[str] | None, typer.Option("--full-refresh", metavar="TABLE", help="Compute this derived table from all of its inputs; repeatable.")
 ]
 
-
+Listing = Callable[[Table], tuple[FileObject, ...]]
 _WORDS = {"read": "read", "build": "built", "rebuild": "rebuilt", "update": "updated", "nothing": "left as it is", "not planned": "left out"}
 
 
@@ -60,7 +65,8 @@ def plan_run(
 ) -> None:
     """Say what the next run would read, merge and rebuild, and why, without starting anything.
 
-    From the state, the Delta logs and the contracts here alone: no source is asked for new rows. Exit 2: an unknown table.
+    From the state, the Delta logs and the contracts here alone: no database is asked for new rows. Where files lie is listed. Exit 2: an unknown
+    table.
     """
     desk: Desk = context.obj
     lake = desk.open()
@@ -71,7 +77,8 @@ def plan_run(
 
 
 def next_run(lake: OpenLake, choice: Choice) -> NextRun:
-    standing, lock = standing_of(lake.lake, choice, state=lake.state, delta_log=lake.delta_log), lake.state.lock()
+    lock = lake.state.lock()
+    standing = standing_of(lake.lake, choice, state=lake.state, documents=lake.documents, delta_log=lake.delta_log, listing=lake.objects)
     return NextRun(
         environment=lake.environment.name,
         limited=choice.why,
@@ -84,8 +91,11 @@ def next_run(lake: OpenLake, choice: Choice) -> NextRun:
     )
 
 
-def standing_of(lake: Lake, choice: Choice, *, state: State, delta_log: DeltaLog) -> Standing:
-    """What a run of the choice would find. An unfinished intent is taken as finished, as the run's first act makes it."""
+def standing_of(lake: Lake, choice: Choice, *, state: State, documents: Documents, delta_log: DeltaLog, listing: Listing) -> Standing:
+    """What a run of the choice would find. An unfinished intent is taken as finished, as the run's first act makes it.
+
+    Raises EvidenceMissing, EvidenceInvalid for a list of files that cannot be read; the run would end at it too.
+    """
     intent, certified = state.intent(), state.certified()
     if intent is not None:
         certified = finished(intent)
@@ -94,15 +104,26 @@ def standing_of(lake: Lake, choice: Choice, *, state: State, delta_log: DeltaLog
     progress = {name: state.progress(name) for name in sources}
     if intent is not None:
         progress |= {name: moved for name, moved in intent.progress.items() if name in progress}
-    since = {name: certified.tables[name].version if name in certified.tables else 0 for name in sources}
+    pending = {name: tuple(batch for batch in state.pending(name) if batch.seq > progress[name].seq) for name in sources}
+    since = {table.name: certified.tables[table.name].version if table.name in certified.tables else -1 for table in planned}
+    known = {table.name: known_manifest(progress[table.name], pending[table.name]) for table in planned if table.source and table.source.files}
     return Standing(
         certified=certified,
         progress=progress,
-        pending={name: state.pending(name) for name in sources},
-        commits={name: delta_log.commits(table_path(lake.table(name)), since[name]) for name in sources},
+        pending=pending,
+        folders={name: _folder(lake.table(name), manifest, documents, listing) for name, manifest in known.items()},
+        commits={name: delta_log.commits(table_path(lake.table(name)), after) for name, after in since.items() if name in sources or after < 0},
         latest={table.name: delta_log.latest(table_path(table)) for table in planned},
         finishes_first=None if intent is None else intent.run,
     )
+
+
+def _folder(table: Table, manifest: str | None, documents: Documents, listing: Listing) -> Folder:
+    inventory = {} if manifest is None else documents.get(manifest, Manifest).inventory
+    try:
+        return Folder(listed=listing(table), inventory=inventory, problem=None)
+    except SourceUnavailable as refused:
+        return Folder(listed=(), inventory=inventory, problem=str(refused))
 
 
 def _lake_of_last_run(lake: OpenLake) -> str | None:
@@ -125,9 +146,7 @@ def _show(lake: OpenLake, found: NextRun) -> None:
         _say(f"the last run's lake.json is not the one of the contracts here, from which this is told; {fix}")
     rows = [(row.table, _would_be(row), _because(row), "; ".join(row.notes)) for row in found.tables]
     show_table(("table", "would be", "because", "mind"), rows)
-    waiting = [
-        (row.table, batch.seq, f"{moment(batch.lo)} .. {moment(batch.hi)}", batch.how, batch.why) for row in found.tables for batch in row.batches
-    ]
+    waiting = [(row.table, batch.seq, _frozen(row, batch), batch.how, batch.why) for row in found.tables for batch in row.batches]
     if waiting:
         show_table(("pending in", "batch", "window (UTC)", "would", "because"), waiting, right=("batch",))
 
@@ -137,11 +156,24 @@ def _would_be(row: TableForecast) -> str:
 
 
 def _because(row: TableForecast) -> str:
-    if row.reads_from is None:
+    if row.source is None:
         return row.why
     first = f"{len(row.batches)} pending, then " if row.batches else ""
-    new = f"up to {row.new_windows} new windows from {moment(row.reads_from)} UTC" if row.new_windows else "no new window"
-    return f"{row.why}: {first}{new}"
+    return f"{row.why}: {first}{_new(row)}"
+
+
+def _new(row: TableForecast) -> str:
+    if row.source == "snapshot":
+        return "a snapshot" if row.new_windows else "no new snapshot"
+    if row.source == "files":
+        if row.new_objects is None:
+            return "new objects, if there are any"
+        return f"new objects: {row.new_objects}, in {row.new_windows} new batches" if row.new_windows else "no new object"
+    return f"up to {row.new_windows} new windows from {moment(row.reads_from)} UTC" if row.reads_from and row.new_windows else "no new window"
+
+
+def _frozen(row: TableForecast, batch: WaitingBatch) -> str:
+    return f"{moment(batch.lo)} .. {moment(batch.hi)}" if row.source == "windows" else f"frozen {moment(batch.hi)}"
 
 
 def _say(text: str) -> None:

@@ -130,6 +130,7 @@ class FakeDesk:
             delta_log=self.world.tables,
             machine=self.machine,
             files=FakeFiles(self.world.documents._texts),
+            objects=self.world.tables.objects,
             engine=self.engine,
             home=self.home,
             caller=lambda: "ann@desk",

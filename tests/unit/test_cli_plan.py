@@ -7,6 +7,7 @@ import pytest
 from cli import run as run_module
 from shared.core.messages import Lock
 from tests.fakes import START
+from tests.unit import test_protocol_kinds
 from tests.unit.cli_desk import FakeDesk
 from tests.unit.test_protocol import redefined
 
@@ -147,3 +148,23 @@ def test_a_run_of_all_tables_has_an_empty_input(desk):
     desk.sluice("run")
 
     assert {} == desk.machine.asked
+
+
+def test_files_and_snapshots_are_told_in_their_own_words(desk):
+    """Neither has windows."""
+    desk.world.lake = test_protocol_kinds.machine().lake
+    for day in (1, 2):
+        test_protocol_kinds.trade(desk.world, day)
+    first = desk.sluice("plan")
+    desk.world.tables.bad = lambda table, row: table == "bronze.stock" and row["id"] != "always"
+    desk.sluice("run")
+    desk.sluice("run")
+
+    told = desk.sluice("plan")
+
+    assert "it was never read: new objects: 5, in 3 new batches" in line(first, "bronze.rates")
+    assert "it was never read: a snapshot" in line(first, "bronze.stock")
+    assert "every run reads on: no new object" in line(told, "bronze.rates")
+    assert "left as it is" in line(told, "silver.rates")
+    assert "1 pending, then no new snapshot" in line(told, "bronze.stock")
+    assert "frozen 2026-01-01 02:00" in told.stdout

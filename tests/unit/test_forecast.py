@@ -8,20 +8,37 @@ import pytest
 
 from cli.plan import standing_of
 from shared.core.choice import choose
+from shared.core.errors import SourceUnavailable
+from shared.core.files import Manifest
 from shared.core.forecast import forecast
 from shared.core.layout import evidence_key, gate_key, plan_key
 from shared.core.messages import GateDecision, IngestEvidence, Plan, TableEvidence
 from tests.machine import Machine
+from tests.unit import test_protocol_kinds
 from tests.unit.test_protocol import _effects_until, redefined, trade
 
 MAX_WINDOWS = 3  # of the machine's jobs
 
 
-def foretold(machine, *, tables=(), full_refresh=()):
+def chosen(machine, *, tables=(), full_refresh=()):
+    return choose(machine.lake, tables=tables, full_refresh=full_refresh)
+
+
+def found(machine, **asked):
+    """What state, logs and listings say now."""
+    return standing_of(
+        machine.lake,
+        chosen(machine, **asked),
+        state=machine.state,
+        documents=machine.documents,
+        delta_log=machine.tables,
+        listing=machine.tables.objects,
+    )
+
+
+def foretold(machine, **asked):
     """By table."""
-    choice = choose(machine.lake, tables=tables, full_refresh=full_refresh)
-    standing = standing_of(machine.lake, choice, state=machine.state, delta_log=machine.tables)
-    return {row.table: row for row in forecast(machine.lake, choice, standing, max_windows=MAX_WINDOWS)}
+    return {row.table: row for row in forecast(machine.lake, chosen(machine, **asked), found(machine, **asked), max_windows=MAX_WINDOWS)}
 
 
 def documents(machine):
@@ -66,18 +83,52 @@ def assert_as_foretold(machine, rows, before, events):
             read = machine.documents.get(evidence_key(plan.run, "ingest", row.table), IngestEvidence).batches
             new = [batch for batch in read if batch.batch_id not in {waiting.batch_id for waiting in row.batches}]
             assert len(new) <= row.new_windows
-            assert not new or new[0].lo == row.reads_from
+            assert row.source != "windows" or not new or new[0].lo == row.reads_from
+            if row.source == "files":
+                lists = [machine.documents.get(batch.manifest, Manifest).objects for batch in new]
+                assert (len(lists), sum(map(len, lists))) == (row.new_windows, row.new_objects)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_run_does_what_was_foretold_of_it(seed):
+def a_day_of_windows(machine, day, dice):
+    """Trade; or one row alone that breaks its contract; or nothing."""
+    what = dice.random()
+    if what < 0.7:
+        trade(machine, day)
+    elif what < 0.85:
+        t = machine.world.now
+        machine.shop.rows.setdefault("orders", []).append((t, {"id": f"alone{day}", "amount": -1, "product": "p1", "at": t, "deleted": False}))
+        machine.world.now = t + timedelta(seconds=5)
+
+
+def a_day_of_files_and_snapshots(machine, day, dice):
+    """Trade; or one file and one item alone, which break their contract; or an item that is gone, and nothing else; or nothing."""
+    machine.tables.bad = lambda table, row: row.get("value", row.get("quantity", 0)) < 0
+    machine.world.now += timedelta(seconds=1)
+    stock, now, what = machine.shop.rows.setdefault("stock", []), machine.world.now, dice.random()
+    if what < 0.6:
+        test_protocol_kinds.trade(machine, day)
+    elif what < 0.75:
+        machine.shop.put("bronze.rates", f"{day}-bad.csv", [{"id": f"bad{day}", "value": -1, "at": now}], now)
+        stock.append((now, {"id": f"bad{day}", "quantity": -1}))
+    elif what < 0.9:
+        stock.append((now, {"id": f"s{day - 1}", "quantity": 0, "deleted": True}))
+
+
+WORLDS = {"windows": (Machine, a_day_of_windows), "files and snapshots": (test_protocol_kinds.machine, a_day_of_files_and_snapshots)}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("seed", range(30))
+def test_a_run_does_what_was_foretold_of_it(seed, world):
     """After any history of limited, refreshing, killed and halted runs and of edits: the same tables, the same batches, for the same reasons."""
     dice = random.Random(seed)
-    machine = Machine()
+    make, passes = WORLDS[world]
+    machine = make()
     names = [t.name for t in machine.lake.tables]
     for day in range(1, 8):
-        if dice.random() < 0.8:
-            trade(machine, day)
+        passes(machine, day, dice)
+        if day == 7:  # a calm one
+            machine.tables.bad = lambda table, row: False
         if dice.random() < 0.2:
             machine.lake = redefined(machine.lake, dice.choice(names[2:]))
         if dice.random() < 0.15:
@@ -88,9 +139,7 @@ def test_a_run_does_what_was_foretold_of_it(seed):
         }
         machine.dies_with_job = dice.random() < 0.5
         rows, told = foretold(machine, **asked), len(machine.log.events)
-        before = standing_of(
-            machine.lake, choose(machine.lake, **asked), state=machine.state, delta_log=machine.tables
-        ).certified.tables  # an unfinished intent taken as finished
+        before = found(machine, **asked).certified.tables  # an unfinished intent taken as finished
         machine.tables.halting = {dice.choice(names)} if day < 7 and dice.random() < 0.2 else set()
         machine.world.faults = (
             {machine.world.effects + dice.randint(1, 140): dice.choice(["before", "after"])} if day < 7 and dice.random() < 0.5 else {}
@@ -101,7 +150,7 @@ def test_a_run_does_what_was_foretold_of_it(seed):
         machine.world.faults = {}
         if status == "passed":
             assert_as_foretold(machine, rows, before, machine.log.events[told:])
-    assert "passed" == status  # the last day is a calm one
+    assert "passed" == status
 
 
 def with_another_contract(lake, name, day):
@@ -177,8 +226,7 @@ def test_a_run_that_is_finished_first_is_taken_as_finished(day, killed_at):
     assert "dead" == machine.run()
     machine.world.faults = {}
     rows, told = foretold(machine), len(machine.log.events)
-    choice = choose(machine.lake, tables=(), full_refresh=())
-    before = standing_of(machine.lake, choice, state=machine.state, delta_log=machine.tables)
+    before = found(machine)
 
     assert "passed" == machine.run()
 
@@ -225,8 +273,8 @@ def test_a_landed_batch_behind_one_that_is_read_again_may_be_read_again():
     rows = foretold(machine)
 
     assert ["read again", "reuse or read again"] == [batch.how for batch in rows["bronze.orders"].batches]
-    assert all(batch.moves for batch in rows["bronze.orders"].batches)
-    assert rows["silver.orders"].certain
+    assert not any(batch.moves for batch in rows["bronze.orders"].batches)
+    assert ("bronze.orders",) == rows["silver.orders"].triggers
 
 
 def test_a_halted_batch_is_told_with_what_waits_for_it():
@@ -253,15 +301,14 @@ def test_a_halted_batch_is_told_with_what_waits_for_it():
 def test_more_pending_batches_than_a_run_takes_are_told():
     """Nobody wonders why it has not caught up."""
     machine = Machine()
-    choice = choose(machine.lake, tables=(), full_refresh=())
     machine.dies_with_job = True
     trade(machine, 8)
     machine.world.faults = {machine.world.effects + 40: "before"}
     machine.run()
-    standing = standing_of(machine.lake, choice, state=machine.state, delta_log=machine.tables)
+    standing = found(machine)
     many = len(standing.pending["bronze.orders"])
 
-    row = forecast(machine.lake, choice, standing, max_windows=1)[0]
+    row = forecast(machine.lake, chosen(machine), standing, max_windows=1)[0]
 
     assert 1 < many
     assert (1, 0) == (len(row.batches), row.new_windows)
@@ -273,15 +320,10 @@ def test_tables_that_are_not_as_state_says_are_told():
     machine = Machine()
     trade(machine, 1)
     machine.run()
-    standing = standing_of(machine.lake, choose(machine.lake, tables=(), full_refresh=()), state=machine.state, delta_log=machine.tables)
+    standing = found(machine)
     lost = {"bronze.orders": None, "silver.orders": 9, "silver.products": 0, "gold.dim_product": 9}
 
-    rows = forecast(
-        machine.lake,
-        choose(machine.lake, tables=(), full_refresh=()),
-        replace(standing, latest=dict(standing.latest) | lost),
-        max_windows=MAX_WINDOWS,
-    )
+    rows = forecast(machine.lake, chosen(machine), replace(standing, latest=dict(standing.latest) | lost), max_windows=MAX_WINDOWS)
 
     notes = {row.table: row.notes for row in rows}
     assert "there is no table: the run would stop here" in notes["bronze.orders"][0]
@@ -289,3 +331,90 @@ def test_tables_that_are_not_as_state_says_are_told():
     assert "its log ends at 0: the run would stop here" in notes["silver.products"][0]
     assert "something other than publish wrote it" in notes["gold.dim_product"][0]
     assert () == notes["gold.fact_sales"]
+
+
+def test_of_files_it_is_known_what_is_new_and_that_nothing_is():
+    """A listing tells, so where nothing is new nothing hangs on it."""
+    machine = test_protocol_kinds.machine()
+    test_protocol_kinds.trade(machine, 1)
+
+    first = foretold(machine)["bronze.rates"]
+    test_protocol_kinds.caught_up(machine)
+    calm = foretold(machine)
+    machine.shop.put("bronze.rates", "new.csv", [{"id": "SEK1", "value": 1, "at": machine.world.now}], machine.world.now)
+    later = foretold(machine)
+
+    assert (3, 2, None) == (first.new_objects, first.new_windows, first.reads_from)
+    assert (0, 0, "nothing") == (calm["bronze.rates"].new_objects, calm["bronze.rates"].new_windows, calm["silver.rates"].action)
+    assert (1, ("bronze.rates",)) == (later["bronze.rates"].new_objects, later["silver.rates"].triggers)
+
+
+def test_files_beyond_what_a_run_takes_are_told():
+    """Three batches of two objects; the seventh waits."""
+    machine = test_protocol_kinds.machine()
+    for number in range(7):
+        machine.shop.put("bronze.rates", f"{number}.csv", [{"id": f"r{number}", "value": 1, "at": machine.world.now}], machine.world.now)
+
+    row = foretold(machine)["bronze.rates"]
+
+    assert (6, 3) == (row.new_objects, row.new_windows)
+    assert ("1 more new objects wait for a later run: max_windows is 3",) == row.notes
+
+
+def test_a_folder_that_cannot_be_listed_is_told_and_nothing_is_claimed_of_it():
+    """The ingest job's role may see what this person may not."""
+    machine = test_protocol_kinds.machine()
+    test_protocol_kinds.trade(machine, 1)
+    test_protocol_kinds.caught_up(machine)
+
+    def refuse(table):
+        raise SourceUnavailable("s3://rates could not be listed from here: AccessDenied")
+
+    machine.tables.objects = refuse
+    rows = foretold(machine)
+
+    assert ("s3://rates could not be listed from here: AccessDenied",) == rows["bronze.rates"].notes
+    assert (None, 3) == (rows["bronze.rates"].new_objects, rows["bronze.rates"].new_windows)
+    assert ("bronze.rates",) == rows["silver.rates"].triggers
+
+
+def test_a_halted_snapshot_is_read_again_and_no_other_is_foretold():
+    """One a run, and none behind a halted one."""
+    machine = test_protocol_kinds.second_day()
+    one = foretold(machine)["bronze.stock"]
+    machine.tables.bad = lambda table, row: table == "bronze.stock" and row["id"] != "always"
+    assert "blocked" == machine.run()
+
+    row = foretold(machine)["bronze.stock"]
+
+    assert (1, 0) == (one.new_windows, row.new_windows)
+    assert ["read again"] == [batch.how for batch in row.batches]
+
+
+def test_a_batch_to_be_read_again_may_bring_rows_when_nothing_new_is_read():
+    """As many windows wait as a run takes."""
+    machine = test_protocol_kinds.second_day()
+    machine.tables.bad = lambda table, row: table == "bronze.stock" and row["id"] != "always"
+    assert "blocked" == machine.run()
+
+    rows = {row.table: row for row in forecast(machine.lake, chosen(machine), found(machine), max_windows=1)}
+
+    assert (1, 0) == (len(rows["bronze.stock"].batches), rows["bronze.stock"].new_windows)
+    assert ("bronze.stock",) == rows["silver.stock"].triggers
+
+
+def test_data_that_no_run_left_there_is_told():
+    """The state was lost or taken back; a run stops before it writes beside it."""
+    machine = Machine()
+    trade(machine, 1)
+    machine.run()
+    machine.state._certified, machine.state._progress, machine.state._pending = Machine().state._certified, {}, {}
+    machine.tables.tables["silver.orders"] = machine.tables.tables["silver.orders"][1:]
+
+    notes = {name: row.notes for name, row in foretold(machine).items()}
+
+    odd = ("it holds data that no run of this lake froze or created: the run would stop here",)
+    assert odd == notes["bronze.orders"] == notes["bronze.products"] == notes["silver.orders"]
+    assert ("a run that did not commit left version 1: it is first taken back to 0",) == notes["silver.products"]
+    assert "something other than publish wrote it" in notes["gold.dim_product"][0]
+    assert "failed" == machine.run()

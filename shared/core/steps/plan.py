@@ -1,5 +1,6 @@
 """plan: take the lock, raise the fence, pin lake.json, look for an unfinished intent, say what the run may touch."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from shared.core.choice import Choice, choose
@@ -15,7 +16,9 @@ from shared.core.messages import (
     RunRecord,
 )
 from shared.core.ports import Clock, Documents, Executions, Log, State
-from shared.spec.lake import Lake, PinnedLake, Table
+from shared.spec.lake import Lake, PinnedLake, SourceKind, Table
+
+_READS: Mapping[SourceKind, str] = {"windows": "the next windows", "snapshot": "a snapshot", "files": "new objects"}
 
 
 def plan(
@@ -113,8 +116,7 @@ def _planned(lake: Lake, request: PlanRequest, choice: Choice) -> tuple[PlannedT
 
 def _why(table: Table, choice: Choice) -> str:
     if table.source is not None:
-        what = "new objects" if table.source.files else "a snapshot" if table.source.snapshot else "the next windows"
-        return f"reads {what} of {table.source.relation}"
+        return f"reads {_READS[table.source.kind]} of {table.source.relation}"
     if table.name in choice.full_refresh:
         return "a full refresh was asked for"
     inputs = ", ".join(table.inputs) or "its own SQL"
