@@ -13,6 +13,7 @@ outcome.py    what a run came to: batches, verdicts, certified versions, where t
 queries.py    one SELECT over `layer.table` names: what it may be, what it reads
 duck.py       such a query on the laptop: certified Delta versions in DuckDB
 athena.py     such a query on AWS
+objects.py    what lies where tables of files read
 checks.py     what this machine needs, and the fix for what is missing
 ledger.py     the planted faults against the rejects, row for row
 story.py      the pages that `sluice demo` tells

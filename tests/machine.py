@@ -171,7 +171,7 @@ class Machine:
         return "failed"
 
     def plan(self, name: str, *, tables: tuple[str, ...] = (), full_refresh: tuple[str, ...] = ()):
-        request = PlanRequest(run=name, machine="machine", scheduled=None, tables=tables, full_refresh=full_refresh)
+        request = PlanRequest(run=name, machine="machine", tables=tables, full_refresh=full_refresh)
         return self._lambda(plan, request, self.documents, self.executions)
 
     def _lambda(self, step, request, *ports):

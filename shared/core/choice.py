@@ -1,11 +1,13 @@
-"""What a run is asked for: limited to some tables, some of them computed anew. Refuses names that it cannot take. Pure."""
+"""What a run is asked for: limited to some tables, some of them computed anew. Refuses words and names that it cannot take. Pure."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.core.errors import RequestRefused
+from shared.core.events import PlanRequest, RunRequest
 from shared.core.graph import needed_for
+from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Lake, Table
 
 
@@ -16,6 +18,23 @@ class Choice:
     tables: tuple[str, ...]
     full_refresh: tuple[str, ...]
     why: str | None  # of a table that was not named itself; None when the run is not limited
+
+
+def plan_request(started: RunRequest) -> PlanRequest:
+    """What an execution's input asks for. Raises RequestRefused for a word that it may not hold: passed over, a misspelt `tables` would be a run of
+    every table."""
+    nothing_asked = to_json(PlanRequest(run=started.run, machine=started.machine))
+    words = [name for name in nothing_asked if name not in ("run", "machine")]
+    if not isinstance(started.input, dict):
+        raise RequestRefused(f"the execution's input is no object but {type(started.input).__name__}; write {{}} for a run of every table")
+    unknown = [word for word in started.input if word not in words]
+    if unknown:
+        raise RequestRefused(f"the execution's input holds {', '.join(map(repr, unknown))}; a run takes {', '.join(words)} and nothing else")
+    try:
+        return from_json(PlanRequest, nothing_asked | started.input)
+    except CodecError as odd:
+        said = str(odd).removeprefix("PlanRequest.")
+        raise RequestRefused(f'the execution\'s input: {said}; tables are named in lists, as in {{"tables": ["gold.sales"]}}') from odd
 
 
 def choose(lake: Lake, *, tables: Sequence[str], full_refresh: Sequence[str]) -> Choice:

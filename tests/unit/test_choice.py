@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.choice import choose
+from shared.core.choice import choose, plan_request
 from shared.core.errors import RequestRefused
+from shared.core.events import PlanRequest, RunRequest
 from shared.core.graph import needed_for, only
 from shared.spec.lake import Lake, Relationship
 from tests.machine import small_lake, table
@@ -86,5 +87,42 @@ def test_what_a_run_cannot_take_is_refused_with_what_to_write(asked, says):
     """Nothing is ignored."""
     with pytest.raises(RequestRefused) as refused:
         choose(small_lake(), **({"tables": (), "full_refresh": ()} | asked))
+
+    assert says in str(refused.value)
+
+
+def asked_by(given):
+    return plan_request(RunRequest(run="run-1", machine="machine", input=given))
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({}, {}),
+        ({"scheduled": "2026-03-22T18:59:43Z"}, {"scheduled": "2026-03-22T18:59:43Z"}),
+        ({"tables": ["silver.orders"], "full_refresh": []}, {"tables": ("silver.orders",)}),
+    ],
+)
+def test_an_input_asks_for_what_it_says_and_for_every_table_without_a_word(given, asked):
+    """As a schedule, the command line and a person write it."""
+    assert PlanRequest(run="run-1", machine="machine", **asked) == asked_by(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"tables": [], "table": ["silver.orders"]}, "holds 'table'; a run takes scheduled, tables, full_refresh and nothing else"),
+        ({"full-refresh": [], "run": "run-2"}, "holds 'full-refresh', 'run'; a run takes"),
+        ({"tables": "silver.orders"}, "tables: expected tuple, found str; tables are named in lists"),
+        ({"tables": [1]}, "tables[0]: expected str"),
+        ({"tables": None}, "tables: expected tuple"),
+        (["silver.orders"], "is no object but list; write {} for a run of every table"),
+        (None, "is no object but NoneType"),
+    ],
+)
+def test_an_input_that_says_something_else_is_refused_by_the_word(given, says):
+    """A misspelt word would leave out the limit, and the run would be of every table."""
+    with pytest.raises(RequestRefused) as refused:
+        asked_by(given)
 
     assert says in str(refused.value)

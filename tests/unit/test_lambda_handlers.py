@@ -66,8 +66,9 @@ class Deployment(Machine):
 
     def _lambda(self, step, request, *ports):
         self.mirror_logs()
-        event = to_json(request) | ({"machine": self.machine_arn} if step.__name__ == "plan" else {})
-        return call(step.__name__, **event)
+        if step.__name__ == "plan":
+            return call("plan", **plan_event(request.run, self, tables=request.tables, full_refresh=request.full_refresh))
+        return call(step.__name__, **to_json(request))
 
     def mirror_logs(self) -> None:
         """What Spark would have put into the Delta logs by now."""
@@ -157,8 +158,8 @@ def report_of(deployment, run):
     return json.loads(bodies[0]), bodies[1]
 
 
-def plan_event(run, deployment, scheduled=None):
-    return {"run": run, "machine": deployment.machine_arn, "scheduled": scheduled, "tables": [], "full_refresh": []}
+def plan_event(run, deployment, **given):
+    return {"run": run, "machine": deployment.machine_arn, "input": given}
 
 
 def test_a_run_goes_from_plan_to_commit_by_its_events_alone(deployment):
@@ -201,7 +202,16 @@ def test_a_limited_run_goes_from_plan_to_commit_and_leaves_the_rest_to_the_next(
 def test_a_limit_to_a_table_that_is_not_there_is_refused_with_the_nearest(deployment):
     """No lock is taken and no run recorded."""
     with pytest.raises(RequestRefused, match="Did you mean 'silver.orders'?"):
-        call("plan", **plan_event("run-1", deployment) | {"tables": ["silver.order"]})
+        call("plan", **plan_event("run-1", deployment, tables=["silver.order"]))
+
+    assert (0, None) == (deployment.state.lock().fence, deployment.state.run("run-1"))
+
+
+@pytest.mark.parametrize("given", [{"table": ["silver.orders"]}, {"tables": "silver.orders"}, "silver.orders", None])
+def test_an_input_that_no_run_takes_is_refused_and_never_a_run_of_every_table(deployment, given):
+    """Written by hand, perhaps: no lock is taken and no run recorded."""
+    with pytest.raises(RequestRefused, match="the execution's input"):
+        call("plan", **plan_event("run-1", deployment) | {"input": given})
 
     assert (0, None) == (deployment.state.lock().fence, deployment.state.run("run-1"))
 
@@ -284,9 +294,9 @@ def test_an_execution_that_died_after_publishing_is_finished_by_the_next(deploym
 
 def test_a_schedule_delivered_twice_is_one_run(deployment):
     """The second execution is told to end, and holds nothing."""
-    call("plan", **plan_event("run-1", deployment, "2026-11-23T04:00:00Z"))
+    call("plan", **plan_event("run-1", deployment, scheduled="2026-11-23T04:00:00Z"))
 
-    answer = call("plan", **plan_event("run-2", deployment, "2026-11-23T04:00:00Z"))
+    answer = call("plan", **plan_event("run-2", deployment, scheduled="2026-11-23T04:00:00Z"))
 
     assert PlanAnswer(fence=0, recover=None, duplicate=True, groups=()) == answer
     assert "run-1" == deployment.state.lock().run

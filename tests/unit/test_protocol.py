@@ -219,6 +219,18 @@ def test_a_limited_run_reads_merges_and_publishes_its_tables_alone():
     assert_whole(machine)
 
 
+def test_the_plan_is_read_once_by_the_ingest_job_and_once_by_each_gate():
+    """What a run may touch is one document; whoever needs it asks for it once."""
+    machine = Machine()
+    trade(machine, 1)
+    get, read = machine.documents.get, []
+    machine.documents.get = lambda key, kind: read.append(kind) or get(key, kind)
+
+    assert "passed" == machine.run()
+
+    assert 4 == read.count(Plan)
+
+
 def test_a_run_limited_to_a_dimension_takes_the_fact_that_is_tied_to_it_along():
     """The star stays whole: a fact never shows what its dimension does not."""
     machine = Machine()

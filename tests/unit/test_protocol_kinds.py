@@ -1,6 +1,7 @@
 """Files and snapshots under the run protocol: killed at every effect, each object lands once and each state of a row is known once."""
 
 import json
+import random
 from dataclasses import replace
 from datetime import timedelta
 
@@ -162,6 +163,23 @@ def test_killed_at_any_effect_new_runs_leave_every_object_landed_once(moment, ex
 
         assert first in ("passed", "failed", "dead"), (step, first)
         assert_whole(one)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_limited_and_refreshing_runs_leave_no_file_and_no_snapshot_behind(seed):
+    """What a run leaves out keeps its inventory and its batches; whole runs catch up all of it."""
+    dice, one = random.Random(seed), machine()
+    names = [table.name for table in one.lake.tables]
+    for day in range(1, 6):
+        trade(one, day)
+        one.dies_with_job = dice.random() < 0.5
+        one.world.faults = {one.world.effects + dice.randint(1, 60): dice.choice(["before", "after"])} if dice.random() < 0.5 else {}
+        one.run(tables=tuple(dice.sample(names, dice.choice([0, 1]))), full_refresh=tuple(dice.sample(names[2:], dice.choice([0, 1]))))
+        one.world.faults = {}
+
+    assert ["passed"] * 3 == [one.run() for _ in range(6)][-3:]
+
+    assert_whole(one)
 
 
 def test_an_object_that_arrives_or_changes_while_a_run_reads_waits_for_the_next():
