@@ -1,7 +1,7 @@
 """`sluice run`: start an execution, follow it, say what it came to."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,12 +11,16 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from cli.errors import refusing
 from cli.follow import Look, changes, looks, verdicts_of
 from cli.lakes import Desk, OpenLake
 from cli.machine import new_run_id
 from cli.outcome import Outcome, outcome_of
+from cli.plan import FullRefresh, Tables
 from cli.render import cell, duration, err, examples, moment, number, out, show_json, show_table, table_of
+from shared.core.choice import choose
 from shared.core.layout import plan_key
+from shared.core.messages import Finding
 from shared.core.report import BatchReport
 
 app = typer.Typer()
@@ -29,29 +33,40 @@ INTERRUPTED = 130
 @app.command(
     "run",
     epilog=examples(
-        "sluice run                    # follow it to its end",
-        "sluice run --no-follow        # only start it and print its id",
-        "sluice --env dev run --json   # on AWS; one JSON document at the end",
+        "sluice run                                  # every table, followed to the end",
+        "sluice run --table gold.fact_sales          # that table, what it needs, and the star it is part of",
+        "sluice run --full-refresh silver.orders     # every table; that one computed from all of its inputs",
+        "sluice run --no-follow                      # only start it and print its id",
+        "sluice --env dev run --json                 # on AWS; one JSON document at the end",
     ),
 )
 def run_lake(
     context: typer.Context,
+    tables: Tables = None,
+    full_refresh: FullRefresh = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document at the end; progress goes to stderr.")] = False,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Follow the run to its end.")] = True,
 ) -> None:
     """Start a run of the environment's state machine and follow it live.
 
-    Exit 0: passed. Exit 3: committed, but some tables are blocked. Exit 1: failed. Ctrl-C stops following, not the run (exit 130).
+    With --table the run reads, merges and publishes only those tables and what they need; all others stay as they are, and the next whole run
+    catches up on them. --full-refresh goes through the same gates as any other change; with --table it limits the run too.
+
+    Exit 0: passed. Exit 3: committed, but some tables are blocked. Exit 1: failed. Exit 2: an unknown table, or bronze to refresh.
+    Ctrl-C stops following, not the run (exit 130).
     """
     desk: Desk = context.obj
     lake = desk.open()
+    asked = {name: chosen for name, chosen in (("tables", tables), ("full_refresh", full_refresh)) if chosen}
+    with refusing("sluice run"):
+        choose(lake.lake, tables=tables or (), full_refresh=full_refresh or ())
     run = new_run_id(datetime.now(UTC))
     if not follow:
-        lake.machine.start(run)
+        lake.machine.start(run, asked)
         show_json({"run": run, "status": "started"}) if as_json else out().print(f"run {run} started; `sluice runs show {run}` tells how it goes")
         return
     try:
-        lake.machine.start(run)
+        lake.machine.start(run, asked)
         outcome = followed(lake, run, quiet=as_json)
     except KeyboardInterrupt as stopped:
         err().print(f"\nno longer following; run {run} goes on. `sluice runs show {run}` tells how it goes", soft_wrap=True)
@@ -75,6 +90,8 @@ def show_outcome(lake: OpenLake, outcome: Outcome) -> None:
     """The summary at the end of a run."""
     if outcome.batches:
         show_batches(outcome)
+    if outcome.findings:
+        show_findings(outcome.findings)
     if outcome.status != "failed":
         show_table(("certified", "version"), outcome.certified.items(), right=("version",))
     if outcome.report is not None and outcome.report.lake_hash not in (None, lake.pinned.hash):
@@ -104,6 +121,11 @@ def show_batches(outcome: Outcome) -> None:
         for table, batch in outcome.batches
     ]
     show_table(("source", "window (UTC)", equation, ""), rows, right=(equation,))
+
+
+def show_findings(findings: Sequence[tuple[str, Finding]]) -> None:
+    """What gates found, of tables that warn as well; a bypassed rule among them says who bypassed it and until when."""
+    show_table(("table", "severity", "rule", "finding"), [(table, found.severity, found.rule, found.message) for table, found in findings])
 
 
 def window(batch: BatchReport) -> str:

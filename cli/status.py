@@ -1,4 +1,4 @@
-"""`sluice status`: who holds the lake, how far each source got, what is certified, the last runs."""
+"""`sluice status`: who holds the lake, how far each source got, what is certified, which rules are bypassed, the last runs."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from cli.bypass import show_bypasses
 from cli.lakes import Desk, OpenLake
 from cli.render import duration, examples, moment, out, show_json, show_table
 from shared.core.messages import RunRecord
@@ -19,7 +20,7 @@ LAST_RUNS = 5
 
 @app.command("status", epilog=examples("sluice status", "sluice --env prod status --json"))
 def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Who holds the lake, how far each source got, which versions are certified, and the last runs."""
+    """Who holds the lake, how far each source got, which versions are certified, which rules are bypassed, and the last runs."""
     desk: Desk = context.obj
     lake = desk.open()
     found = status_of(lake, datetime.now(UTC))
@@ -37,6 +38,7 @@ def status_of(lake: OpenLake, at: datetime) -> Mapping[str, Any]:
         "certified_by": certified.run,
         "sources": [_source(lake, table.name, at) for table in lake.lake.sources],
         "tables": [{"table": name, "version": None if entry is None else entry.version} for name, entry in entries.items()],
+        "bypasses": tuple(bypass for bypass in state.bypasses() if bypass.expires > at),
         "runs": [run_line(record, at) for record in state.runs(LAST_RUNS)],
     }
 
@@ -81,6 +83,8 @@ def _show(found: Mapping[str, Any]) -> None:
     numbers = ("batches", "lag", "pending")
     show_table(("source", "read up to (UTC)", "batches", "lag", "pending"), sources, right=numbers)
     show_table(("table", "certified version"), [(table["table"], table["version"]) for table in found["tables"]], right=("certified version",))
+    if found["bypasses"]:
+        show_bypasses(found["bypasses"], datetime.now(UTC))
     if found["runs"]:
         show_runs(found["runs"])
     else:

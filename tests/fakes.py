@@ -199,6 +199,13 @@ class FakeState:
     def bypasses(self):
         return self._bypasses
 
+    def put_bypass(self, bypass):
+        self.remove_bypass(bypass.table, bypass.rule)
+        self._bypasses += (bypass,)
+
+    def remove_bypass(self, table, rule):
+        self._bypasses = tuple(one for one in self._bypasses if (one.table, one.rule) != (table, rule))
+
     def _fenced(self, run, fence):
         if (self._lock.run, self._lock.fence) != (run, fence):
             raise StaleFence(f"lock is {self._lock.run}'s")
@@ -305,7 +312,7 @@ class FakeLake:
     """ports.Tables, ports.DeltaLog and ports.Sources in one: Delta tables as lists of versions, and the shop behind bronze.
 
     `bad` says which source rows break their contract. `compute` gives a derived table's rows by key from its inputs' rows by key.
-    Derived tables are always computed whole; what the change set then holds is the difference.
+    `affected` gives the keys to compute again, from the keys that changed in each input and its rows; a table without is always computed whole.
     """
 
     def __init__(self, world: World, shop: Shop, bad: Callable[[str, Row], bool], compute: Mapping[str, Callable[..., dict[Any, Row]]]) -> None:
@@ -313,6 +320,7 @@ class FakeLake:
         self.tables: dict[str, list[Version]] = {}
         self.staging: dict[str, tuple[dict[Any, Row], set[Any]]] = {}
         self.errors: dict[str, list[Row]] = {}
+        self.affected: dict[str, Callable[..., set[Any]]] = {}
         self.halting: set[str] = set()  # tables whose rules are to be counted as broken
         self.refused: set[str] = set()  # tables whose data cannot be computed at all
 
@@ -399,7 +407,8 @@ class FakeLake:
 
     def derive(self, table, inputs, *, rebuild, writer, guard):
         self._refuse(table)
-        return self._write(table, self._versions(table)[-1].content, self._compute(table, inputs), writer, guard)
+        target = self._versions(table)[-1].content
+        return self._write(table, target, self._compute(table, inputs, target, rebuild=rebuild), writer, guard)
 
     def check(self, table, version):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
@@ -407,7 +416,7 @@ class FakeLake:
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
         self._refuse(table)
         target = {} if target_version is None else self._versions(table)[target_version].content
-        new = self._compute(table, inputs)
+        new = self._compute(table, inputs, target, rebuild=rebuild)
         upserts = {key: row for key, row in new.items() if target.get(key) != row}
         deletes = set(target) - set(new)
         self.world.effect("staging.put", lambda: self.staging.__setitem__(path, (upserts, deletes)))
@@ -479,8 +488,19 @@ class FakeLake:
     def _versions(self, table: Table) -> list[Version]:
         return self.tables.setdefault(table.name, [])
 
-    def _compute(self, table, inputs):
-        return self.derivations[table.name](**{read.table.name.replace(".", "_"): self._read(read) for read in inputs})
+    def _compute(self, table, inputs, target, *, rebuild):
+        rows = {read.table.name.replace(".", "_"): self._read(read) for read in inputs}
+        whole = self.derivations[table.name](**rows)
+        if rebuild or table.name not in self.affected:
+            return whole
+        again = self.affected[table.name]({read.table.name.replace(".", "_"): self._changed_keys(read) for read in inputs}, **rows)
+        return {key: row for key, row in target.items() if key not in again} | {key: whole[key] for key in again if key in whole}
+
+    def _changed_keys(self, read) -> set[Any]:
+        """Keys whose row is not the one that the table consumed."""
+        before = {} if read.consumed is None else self._read(replace(read, version=read.consumed, overlay=None))
+        after = self._read(read)
+        return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
     def _read(self, read) -> dict[Any, Row]:
         content = {} if read.version is None else dict(self._versions(read.table)[read.version].content)

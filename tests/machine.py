@@ -98,6 +98,14 @@ def fact_sales(gold_dim_product, silver_orders):
     }
 
 
+def affected_products(changed, **rows):
+    return changed["silver_products"]
+
+
+def affected_sales(changed, gold_dim_product, silver_orders):
+    return changed["silver_orders"] | {key for key, row in silver_orders.items() if row["product"] in changed["gold_dim_product"]}
+
+
 def is_bad(table: str, row: dict) -> bool:
     return table == "bronze.orders" and row["amount"] < 0
 
@@ -113,6 +121,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.state, self.documents, self.executions = FakeState(self.world), FakeDocuments(self.world), FakeExecutions(self.world)
         self.tables = FakeLake(self.world, self.shop, is_bad, {"gold.dim_product": dim_product, "gold.fact_sales": fact_sales})
+        self.tables.affected = {"gold.dim_product": affected_products, "gold.fact_sales": affected_sales}
         self.log, self.notify, self.number, self.glue_number = FakeLog(), FakeNotify(), 0, 0
         self.dies_with_job = False  # a killed job takes its execution along: no fail path
 
@@ -120,25 +129,25 @@ class Machine:
     def pinned(self) -> PinnedLake:
         return PinnedLake(lake=self.lake, hash=digest_of(self.lake))
 
-    def run(self) -> str:
+    def run(self, **asked: tuple[str, ...]) -> str:
         self.number += 1
         name = f"run-{self.number}"
         self.executions._running.add(name)
         try:
-            return self._execute(name)
+            return self._execute(name, **asked)
         except Killed:
             return "dead"
         finally:
             self.executions._running.discard(name)
             self.executions._live.pop(name, None)
 
-    def _execute(self, name: str) -> str:
+    def _execute(self, name: str, **asked: tuple[str, ...]) -> str:
         try:
-            answer = self._lambda(plan, PlanRequest(run=name, machine="machine", scheduled=None), self.documents, self.executions)
+            answer = self.plan(name, **asked)
             if answer.recover is not None:
                 self._glue(name, answer.fence, "publish", "all", target=answer.recover)
                 self._lambda(commit, CommitRequest(run=name, fence=answer.fence, target=answer.recover))
-                answer = self._lambda(plan, PlanRequest(run=name, machine="machine", scheduled=None), self.documents, self.executions)
+                answer = self.plan(name, **asked)
             groups = answer.groups
             for stage_name in ("ingest", "refine", "stage"):
                 for group in groups:
@@ -160,6 +169,10 @@ class Machine:
             clock=self.world.clock,
         )
         return "failed"
+
+    def plan(self, name: str, *, tables: tuple[str, ...] = (), full_refresh: tuple[str, ...] = ()):
+        request = PlanRequest(run=name, machine="machine", tables=tables, full_refresh=full_refresh)
+        return self._lambda(plan, request, self.documents, self.executions)
 
     def _lambda(self, step, request, *ports):
         """Lambda's own retry: a killed one is called again, up to three times in all."""

@@ -11,6 +11,7 @@ SluiceError
 │   └── SchemaMismatch          a table on disk does not fit its contract
 └── Terminal                stops the run; somebody must look
     ├── ContractError           the contract or lake.json does not hold together
+    ├── RequestRefused          a run, or an exception, was asked for that cannot be
     ├── LockHeld                another run holds the lake
     ├── LostRace                a conditional write found something else than what was read
     ├── StaleFence              lock, fence or claim is not (or no longer) this job's
@@ -65,6 +66,10 @@ class Terminal(SluiceError):
 
 class ContractError(Terminal):
     """The contract or lake.json does not hold together."""
+
+
+class RequestRefused(Terminal):
+    """A run, or an exception, was asked for that cannot be."""
 
 
 class LockHeld(Terminal):

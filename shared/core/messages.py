@@ -182,6 +182,11 @@ class BatchCounts:
     seen: int
     deleted: int = 0
 
+    @property
+    def accepted_lane(self) -> int:
+        """Rows that readers of the batch have to take."""
+        return self.accepted + self.deleted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvidence:
@@ -300,13 +305,17 @@ class PlannedTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`_runs/<run>/plan.json`: what a run may touch, in which order and groups."""
+    """`_runs/<run>/plan.json`: what a run may touch, in which order and groups. Tables that are not in it stay exactly as they are.
+
+    `full_refresh`: those to be computed from all of their inputs, even if nothing moved.
+    """
 
     run: str
     fence: int
     lake_hash: str
     at: datetime
     tables: tuple[PlannedTable, ...]
+    full_refresh: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,7 +323,8 @@ class GateDecision:
     """`_runs/<run>/gate-<stage>.json`: the verdicts of a stage and what the next one may do.
 
     `progress` (ingest) is how far each source got; `entries` are the CERTIFIED entries that this stage's tables earned or keep;
-    `todo` the next stage's tables in order; `blocked` tables that wait, with why (the halted ones among them);
+    `todo` the next stage's tables in order; `refresh` the run's tables that are computed from all of their inputs, as plan says;
+    `blocked` tables that wait, with why (the halted ones among them);
     `change_sets` (stage) what publish must apply, in order.
     """
 
@@ -325,5 +335,6 @@ class GateDecision:
     progress: Mapping[str, Progress]
     entries: Mapping[str, Entry]
     todo: tuple[str, ...]
+    refresh: tuple[str, ...]
     blocked: Mapping[str, str]
     change_sets: tuple[ChangeSetRef, ...]

@@ -96,7 +96,14 @@ class State(Protocol):
     def take_schedule(self, scheduled: str, run: str) -> str:
         """Register the run of a schedule's time if none is; the run that has it."""
 
-    def bypasses(self) -> tuple[Bypass, ...]: ...
+    def bypasses(self) -> tuple[Bypass, ...]:
+        """Expired ones among them."""
+
+    def put_bypass(self, bypass: Bypass) -> None:
+        """Grant or renew an exception. For the command line, which alone may write this kind."""
+
+    def remove_bypass(self, table: str, rule: str) -> None:
+        """Also for the command line alone. Removing one that is not there changes nothing."""
 
 
 class Documents(Protocol):

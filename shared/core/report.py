@@ -25,7 +25,7 @@ from shared.core.messages import (
 from shared.spec.codec import parse_instant
 from shared.spec.lake import Lake, Stage, Table
 
-Outcome = Literal["pass", "warn", "halt", "blocked", "nothing to do", "not reached"]
+Outcome = Literal["pass", "warn", "halt", "blocked", "nothing to do", "not reached", "not planned"]
 Status = Literal["running", "passed", "blocked", "failed", "unknown"]
 STAGES: tuple[Stage, ...] = ("ingest", "refine", "stage", "publish")
 TOP_REASONS = 10
@@ -182,6 +182,8 @@ def _table(table: Table, gathered: Gathered, blocked: Mapping[str, str]) -> Tabl
 
 def _outcome(table: Table, gathered: Gathered, blocked: Mapping[str, str]) -> Outcome:
     """A table that passed by itself and was held back with another is blocked: its change did not become visible."""
+    if gathered.plan is not None and not any(planned.table == table.name for planned in gathered.plan.tables):
+        return "not planned"
     decision = gathered.decisions.get(table.stage)
     verdict = None if decision is None else next((said.verdict for said in decision.verdicts if said.table == table.name), None)
     if verdict == "halt":

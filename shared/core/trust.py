@@ -130,7 +130,7 @@ def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
     if commit.meta.digest != batch.digest:
         return [f"version {batch.version} carries another digest than it says"]
     written = (commit.rows.get("accepted", 0), commit.rows.get("rejected", 0))
-    counted = (counts.accepted + counts.deleted, counts.rejected)
+    counted = (counts.accepted_lane, counts.rejected)
     if written != counted:
         return [f"version {batch.version} wrote {written[0]} accepted and {written[1]} rejected rows; it counts {counted[0]} and {counted[1]}"]
     return [] if reissue(commit) == batch else [f"it is not the evidence that version {batch.version} itself carries"]

@@ -37,10 +37,14 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
     findings += [Finding(rule=None, severity="warning", message=warning) for warning in batch.warnings]
     results = {result.rule: result for result in batch.rules}
     for rule in table.rules:
-        rejects_rows = rule.kind == "row" and rule.severity == "critical" and not rule.tolerance_written
-        if not rejects_rows and (rule.kind == "row" or judged):
+        if not rejects_rows(table, rule) and (rule.kind == "row" or judged):
             findings += judge_rule(rule, results[rule.id], at=at)
     return tuple(findings)
+
+
+def rejects_rows(table: Table, rule: Rule) -> bool:
+    """Whether a broken rule sends its rows to the rejects and halts by the reject tolerance alone."""
+    return table.layer == "bronze" and rule.kind == "row" and rule.severity == "critical" and not rule.tolerance_written
 
 
 def judge_table(table: Table, results: Sequence[RuleResult], *, at: datetime) -> tuple[Finding, ...]:
@@ -63,13 +67,14 @@ def with_bypasses(table: Table, findings: Iterable[Finding], bypasses: Iterable[
 
 
 def _bypassed(table: Table, finding: Finding, bypass: Bypass | None) -> Finding:
-    if bypass is None or finding.severity != "critical" or _speaks_of_classified(table, bypass.rule):
+    if bypass is None or finding.severity != "critical" or speaks_of_classified(table, bypass.rule):
         return finding
     note = f" (bypassed by {bypass.approver}, {bypass.ticket}, until {bypass.expires:%Y-%m-%d %H:%M} UTC: {bypass.reason})"
     return Finding(rule=finding.rule, severity="warning", message=finding.message + note)
 
 
-def _speaks_of_classified(table: Table, rule_id: str) -> bool:
+def speaks_of_classified(table: Table, rule_id: str) -> bool:
+    """Whether a rule is about a classified column, by its element, its arguments or its condition."""
     rule = next((rule for rule in table.rules if rule.id == rule_id), None)
     classified = {column.name for column in table.columns if column.classification}
     if rule is None or not classified:

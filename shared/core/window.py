@@ -56,6 +56,11 @@ def next_snapshot(table: Table, progress: Progress, pending: Sequence[Batch], no
     return None if before is not None and now <= before else _frozen_at(table, progress, pending, now, freezer)
 
 
+def known_manifest(progress: Progress, pending: Sequence[Batch]) -> str | None:
+    """The document that holds what is known of a table's files after its last frozen batch; None where nothing is."""
+    return next((batch.manifest for batch in reversed(pending) if batch.manifest is not None), progress.manifest)
+
+
 def _before(progress: Progress, pending: Sequence[Batch]) -> datetime | None:
     return pending[-1].hi if pending else progress.position
 

@@ -43,7 +43,7 @@ class Bronze:
         try:
             with halting(table):
                 evidence = _evidence(work, measured, batch, related, writer, null_positions, warnings)
-            written = evidence.counts.accepted + evidence.counts.deleted + evidence.counts.rejected
+            written = evidence.counts.accepted_lane + evidence.counts.rejected
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))

@@ -18,6 +18,7 @@ Mask = Literal["hmac", "redact", "partial"]
 RuleKind = Literal["row", "unique", "table", "relationship", "freshness"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
 FileFormat = Literal["csv", "json", "parquet"]
+SourceKind = Literal["windows", "snapshot", "files"]
 
 STAGE_OF: Mapping[Layer, Stage] = {"bronze": "ingest", "silver": "refine", "gold": "stage"}
 
@@ -140,6 +141,10 @@ class Source:
     servers: tuple[Server, ...]
     snapshot: Snapshot | None = None
     files: Files | None = None
+
+    @property
+    def kind(self) -> SourceKind:
+        return "files" if self.files else "snapshot" if self.snapshot else "windows"
 
     @property
     def windows(self) -> Watermark:

@@ -42,10 +42,12 @@ class FakeMachine:
     ends: Execution | None = None  # in place of what the run came to
     interrupted: bool = False
     looked: int = 0
+    asked: dict = field(default_factory=dict)
 
-    def start(self, run):
+    def start(self, run, asked=None):
+        self.asked = asked or {}
         self.world.executions._running.add(run)
-        status = self.world._execute(run)
+        status = self.world._execute(run, **{name: tuple(names) for name, names in self.asked.items()})
         self.world.executions._running.discard(run)
         report(
             ReportRequest(run=run),
@@ -125,10 +127,13 @@ class FakeDesk:
             environment=ENVIRONMENT,
             state=self.world.state,
             documents=self.world.documents,
+            delta_log=self.world.tables,
             machine=self.machine,
             files=FakeFiles(self.world.documents._texts),
+            objects=self.world.tables.objects,
             engine=self.engine,
             home=self.home,
+            caller=lambda: "ann@desk",
         )
 
     def sluice(self, *arguments: str):

@@ -1,6 +1,7 @@
 """Files and snapshots under the run protocol: killed at every effect, each object lands once and each state of a row is known once."""
 
 import json
+import random
 from dataclasses import replace
 from datetime import timedelta
 
@@ -107,6 +108,19 @@ def test_a_run_with_nothing_new_freezes_no_files_and_writes_nothing():
     assert seq == one.state._progress["bronze.rates"].seq
 
 
+def test_a_snapshot_that_only_lacks_items_reaches_silver():
+    """Deletions are rows that nobody read; what reads the table must see them all the same."""
+    one = second_day()
+    caught_up(one)
+    one.world.now += timedelta(seconds=1)
+    one.shop.rows["stock"].append((one.world.now, {"id": "s2", "quantity": 0, "deleted": True}))
+
+    assert "passed" == one.run()
+
+    assert "s2" not in one.content("silver.stock")
+    assert_whole(one)
+
+
 def test_a_source_of_files_without_files_is_a_table_without_rows():
     """The first batch ever is frozen even if it is empty, so that what reads the table has something to read."""
     one = machine()
@@ -149,6 +163,23 @@ def test_killed_at_any_effect_new_runs_leave_every_object_landed_once(moment, ex
 
         assert first in ("passed", "failed", "dead"), (step, first)
         assert_whole(one)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_limited_and_refreshing_runs_leave_no_file_and_no_snapshot_behind(seed):
+    """What a run leaves out keeps its inventory and its batches; whole runs catch up all of it."""
+    dice, one = random.Random(seed), machine()
+    names = [table.name for table in one.lake.tables]
+    for day in range(1, 6):
+        trade(one, day)
+        one.dies_with_job = dice.random() < 0.5
+        one.world.faults = {one.world.effects + dice.randint(1, 60): dice.choice(["before", "after"])} if dice.random() < 0.5 else {}
+        one.run(tables=tuple(dice.sample(names, dice.choice([0, 1]))), full_refresh=tuple(dice.sample(names[2:], dice.choice([0, 1]))))
+        one.world.faults = {}
+
+    assert ["passed"] * 3 == [one.run() for _ in range(6)][-3:]
+
+    assert_whole(one)
 
 
 def test_an_object_that_arrives_or_changes_while_a_run_reads_waits_for_the_next():

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.core.graph import content_seq, has_work, held_back
+from shared.core.graph import content_seq, held_back, with_work
 from shared.core.layout import table_path
 from shared.core.messages import (
     Batch,
@@ -21,7 +21,7 @@ from shared.spec.lake import Table
 
 
 def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
-    """Verdicts of every source, outcomes of every batch, and the silver tables that have work."""
+    """Verdicts of every planned source, outcomes of every batch, and the silver tables that have work."""
     progress: dict[str, Progress] = {}
     entries: dict[str, Entry] = {}
     for table in bench.lake.sources:
@@ -30,10 +30,7 @@ def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
             entries[table.name] = entry
     blocked = held_back(bench.lake, docket.halted)
     offered = {table.name: entries[table.name].consumed[table.name] if table.name in entries else 0 for table in bench.lake.sources}
-    todo: list[str] = []
-    for table in bench.lake.of_stage("refine"):
-        if table.name not in blocked and has_work(table, bench.certified, offered | _certified_versions(bench), todo):
-            todo.append(table.name)
+    offered |= _certified_versions(bench)
     return GateDecision(
         run=bench.request.run,
         fence=bench.request.fence,
@@ -41,7 +38,8 @@ def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
         verdicts=tuple(docket.verdicts.values()),
         progress=progress,
         entries=entries,
-        todo=tuple(todo),
+        todo=with_work(bench.lake, "refine", bench.certified, offered, refresh=bench.refresh, blocked=blocked),
+        refresh=bench.refresh,
         blocked=blocked,
         change_sets=(),
     )
@@ -97,7 +95,7 @@ def _move(
         progress = Progress(position=batch.hi, seq=batch.seq, manifest=batch.manifest or progress.manifest)
         if batch.version is not None:
             version = max(version, batch.version)
-            content = batch.seq if batch.counts.accepted else content
+            content = batch.seq if batch.counts.accepted_lane else content
     if entry is None and progress.seq == 0:
         return progress, None
     return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})

@@ -3,21 +3,23 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from shared.core.batches import begun_by_us, holds_rows, last_commit, reissue, reusable, unknown_batches
+from shared.core.batches import begun_by_us, halted, holds_rows, last_commit, reissue, reusable, unknown_batches
 from shared.core.errors import BadState, DataRejected
-from shared.core.files import Manifest, next_manifest
+from shared.core.files import Manifest, manifests
 from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
-from shared.core.window import Freezer, next_batch, next_files, next_snapshot, upper_bound
+from shared.core.steps.judging import read_plan
+from shared.core.window import Freezer, known_manifest, next_batch, next_files, next_snapshot, upper_bound
 from shared.spec.lake import Source, Table
 
 
 def ingest(ctx: JobContext) -> None:
-    """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
+    """Every planned source table of the job's group. A table whose data is refused halts alone; anything else ends the job: the next run goes on."""
     claim_group(ctx)
-    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group]):
+    planned = {planned.table for planned in read_plan(ctx.documents, ctx.job.run, ctx.job.fence).tables}
+    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group and table.name in planned]):
         ctx.at_once([partial(_ingest_table, ctx, table) for table in wave])
 
 
@@ -108,7 +110,7 @@ def _column_windows(ctx: JobContext, table: Table, source: Source, progress: Pro
 
 def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
     """One a run. While an earlier one is halted there is no other: every one behind it would wait, and be read again with it."""
-    if any(batch.outcome is not None and batch.outcome.verdict == "halt" for batch in pending):
+    if halted(pending) is not None:
         return
     batch = next_snapshot(table, progress, pending, ctx.sources.clock(table).now, _freezer(ctx))
     if batch is not None:
@@ -116,22 +118,16 @@ def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress
 
 
 def _file_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
-    """From one listing; each manifest is written before its batch is pending. The first batch ever is frozen even if it is empty."""
+    """From one listing; each manifest is written before its batch is pending."""
     if source.files is None:
         raise ValueError(f"{table.name} is not read from files")
-    known = next((batch.manifest for batch in reversed(pending) if batch.manifest is not None), progress.manifest)
+    known = known_manifest(progress, pending)
     inventory = {} if known is None else ctx.documents.get(known, Manifest).inventory
-    listed = ctx.sources.objects(table)
-    while True:
-        frozen = next_manifest(source.files, listed, inventory)
-        first = progress.seq == 0 and not pending
-        if not frozen.objects and not first:
-            return
+    for frozen in manifests(source.files, ctx.sources.objects(table), inventory, first=progress.seq == 0 and not pending):
         batch = next_files(table, progress, pending, _freezer(ctx))
         check_writer(ctx)
         ctx.documents.put(str(batch.manifest), frozen)
         yield batch
-        inventory = frozen.inventory
 
 
 def _freezer(ctx: JobContext) -> Freezer:

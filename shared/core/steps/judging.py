@@ -6,13 +6,14 @@ from datetime import datetime
 
 from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import GateRequest
-from shared.core.layout import evidence_key, gate_key
+from shared.core.layout import evidence_key, gate_key, plan_key
 from shared.core.messages import (
     Bypass,
     Certified,
     Finding,
     GateDecision,
     IngestEvidence,
+    Plan,
     TableEvidence,
     TableVerdict,
 )
@@ -23,11 +24,12 @@ from shared.spec.lake import Lake, Stage, Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """One gate's view: the run it judges, plan's time, and where evidence and log are."""
+    """One gate's view: the run it judges, what plan let it touch, and where evidence and log are. `lake` is limited to the planned tables."""
 
     request: GateRequest
     lake: Lake
-    at: datetime
+    at: datetime  # plan's time
+    refresh: tuple[str, ...]
     state: State
     documents: Documents
     delta_log: DeltaLog
@@ -59,6 +61,15 @@ class Docket:
             for name, verdict in self.verdicts.items()
             if verdict.verdict == "halt"
         }
+
+
+def read_plan(documents: Documents, run: str, fence: int) -> Plan:
+    """What plan let this very run touch. Raises EvidenceMissing, EvidenceInvalid."""
+    key = plan_key(run)
+    plan = documents.get(key, Plan)
+    if (plan.run, plan.fence) != (run, fence):
+        raise EvidenceInvalid(f"{key} belongs to run {plan.run}, fence {plan.fence}")
+    return plan
 
 
 def read_decision(documents: Documents, run: str, fence: int, stage: Stage) -> GateDecision:

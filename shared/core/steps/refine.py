@@ -109,7 +109,7 @@ def _own_empty_version(ctx: JobContext, table: Table) -> int:
 
 def _write(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, written: Mapping[str, int]) -> tuple[Written, dict[str, int]]:
     entry = certified.tables.get(table.name)
-    rebuild = entry is None or entry.definition_hash != table.definition_hash
+    rebuild = entry is None or entry.definition_hash != table.definition_hash or table.name in decision.refresh
     if table.origin is not None and table.origin.startswith("bronze."):
         origin, up_to = ctx.lake.table(table.origin), decision.progress[table.origin].seq
         after = 0 if entry is None or rebuild else entry.consumed[table.origin]

@@ -35,7 +35,7 @@ def stage(ctx: JobContext) -> None:
 def _stage_table(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, staged: dict[str, str]) -> TableEvidence:
     entry, job = certified.tables.get(table.name), ctx.job
     _check_untouched(ctx, table, entry)
-    rebuild = entry is None or entry.definition_hash != table.definition_hash
+    rebuild = entry is None or entry.definition_hash != table.definition_hash or table.name in decision.refresh
     inputs = tuple(_input(ctx, name, None if rebuild else entry, decision, certified, staged) for name in table.inputs)
     path = staging_path(job.run, job.fence, job.glue_run, table.name)
     base = None if entry is None else entry.version
