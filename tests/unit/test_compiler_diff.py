@@ -300,7 +300,7 @@ def test_other_spelling_of_the_same_rule_is_no_change(good, tmp_path):
 
 # ---- rules, against a plain reading of what they mean
 
-NUMBERS = [Fraction(n, 4) for n in range(-12, 13)]
+NUMBERS = [Fraction(n, 8) for n in range(-24, 25)]  # between two bounds there is always one
 
 
 def made(expectation, kind="row", severity="critical", mostly=1.0, limit=None, written=False, **kwargs):
