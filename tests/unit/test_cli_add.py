@@ -118,7 +118,7 @@ def tables(draw):
     )
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(table=tables())
 def test_the_drafts_of_any_table_compile_or_lack_the_one_thing_that_is_said(folder, tmp_path_factory, table):
     """Every column is in the contract or named as left out; what is masked is text; what compiles is ODCS by its own schema too."""
