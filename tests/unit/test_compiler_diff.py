@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from compiler import compile_lake
@@ -358,6 +358,7 @@ def test_bounds_compare_as_the_values_they_admit(kind, old, new):
     assert expected(between(old), between(new), occurring) == compared
 
 
+ALL_BUT_A_HALF = Limit(unit="rows", low=2.5, high=2.5, low_open=False, high_open=False, negated=True)  # no count is left out
 LIMITS = st.builds(
     lambda a, b, kind, negated, unit: Limit(
         unit=unit,
@@ -376,6 +377,7 @@ LIMITS = st.builds(
 
 
 @settings(deadline=None)
+@example(old=ALL_BUT_A_HALF, new=replace(ALL_BUT_A_HALF, low=0.0, high=None, negated=False), percent=False, kind="row")
 @given(old=LIMITS, new=LIMITS, percent=st.booleans(), kind=st.sampled_from(["row", "table"]))
 def test_comparisons_compare_as_the_counts_at_which_the_gate_lets_pass(old, new, percent, kind):
     """`within` is what the gate asks; counts are whole, shares are not."""
