@@ -161,7 +161,7 @@ def _parts(table: str) -> tuple[str, str]:
 
 def _check_free(desk: Desk, stem: str, *, replaces: bool) -> None:
     there = [path for layer in ("bronze", "silver") if (path := desk.folder / layer / f"{stem}.yaml").exists()]
-    if False:
+    if there and not replaces:
         raise Misused(f"{listed(map(str, there))}: there already; give another --name, or replace with --force")
 
 
