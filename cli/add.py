@@ -83,7 +83,7 @@ def add(
     written = _written_servers(desk, server, environments)
     login = _login(desk, server, environments[desk.environment], written)
     described = describe(login, schema, plain, sampled=sampled)
-    wishes = Wishes(name=stem, key=tuple(part.strip() for part in key.split(",") if part.strip()), watermark=watermark)
+    wishes = Wishes(name=stem, key=tuple(dict.fromkeys(part.strip() for part in key.split(",") if part.strip())), watermark=watermark)
     proposal = propose(described, wishes)
     placed = {"host": UNKNOWN_HOST, "port": 5432, "database": login.database, "schema": schema}
     entries = tuple(written.get(place) or {"server": server, "type": "postgres", "environment": place, **placed} for place in environments)

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cli.add_proposal import Position, Proposal, ProposedColumn
+from cli.add_position import Position
+from cli.add_proposal import Proposal, ProposedColumn
 from compiler.odcs import API_VERSION
 from compiler.spark_types import INTEGERS, family
 
