@@ -28,6 +28,10 @@ def read(table, version, consumed=None):
     return InputRead(table=table, version=version, consumed=consumed, overlay=None)
 
 
+def merge_wider(shop, *, after, up_to, rebuild=False):
+    return shop.tables.merge(WIDER_SILVER, WIDER, after_seq=after, up_to_seq=up_to, rebuild=rebuild, writer=WRITER, guard=shop.guard)
+
+
 def stage(shop, of, inputs, *, version, rebuild=False):
     return shop.stage(of, inputs, version=version, rebuild=rebuild or version is None)
 
@@ -47,9 +51,9 @@ def test_a_column_that_the_contract_gained_reaches_every_layer_and_no_row_comes_
     shop.sources.schemas["bronze.orders"] = f"{ORDERS_GIVEN}, note string"
     again, noted, new = (*order(2, customer="C2", days=0.99), None), (*order(3, customer="C2", days=0.98), "gift"), (*order(4, days=1.5), "fragile")
 
-    before = shop.merge(WIDER_SILVER, after=0, up_to=1, rebuild=True)
+    before = merge_wider(shop, after=0, up_to=1, rebuild=True)
     landed = shop.land(2, [again, noted, new], at(1), at(2), of=WIDER)
-    after = shop.merge(WIDER_SILVER, after=1, up_to=2)
+    after = merge_wider(shop, after=1, up_to=2)
 
     assert (1, 2, 0) == (landed.counts.seen, landed.counts.accepted, landed.counts.rejected)
     assert [("O1", None), ("O2", None), ("O3", None)] == shop.rows(SILVER_ORDERS, "order_id", "note", version=before.version)
@@ -63,7 +67,7 @@ def test_a_column_that_the_contract_gained_reaches_every_layer_and_no_row_comes_
     assert 4 == sum(orders for (orders,) in shop.rows(CUSTOMERS, "orders"))
     assert (2, 4) == (customers.upserts, len(shop.rows(FACT)))
     assert fact.upserts > 0
-    assert shop.merge(WIDER_SILVER, after=0, up_to=2, rebuild=True).unchanged
+    assert merge_wider(shop, after=0, up_to=2, rebuild=True).unchanged
     for of, inputs, version in ((COUNTED, [read(WIDER_SILVER, after.version)], 2), (FACT, [read(COUNTED, 2), read(WIDER_SILVER, after.version)], 2)):
         _, whole = stage(shop, of, inputs, version=version, rebuild=True)
         assert (0, 0) == (whole.upserts, whole.deletes), of.name
