@@ -1,6 +1,6 @@
 """The program: global options, every command, and the one place where errors become words and exit codes.
 
-0 ok, 1 failed, 2 refused contracts or wrong use, 3 a run committed with blocked tables or a draft waits for a decision,
+0 ok, 1 failed, 2 refused contracts or wrong use, 3 a run committed with blocked tables,
 4 a contract broke without its major version, 130 interrupted.
 """
 
@@ -72,7 +72,7 @@ def options(
 
     `local` is this laptop; any other environment is AWS, with your own credentials.
 
-    Exit codes: 0 ok, 1 failed, 2 refused contracts or wrong use, 3 tables blocked or a decision is needed, 4 a contract broke without its
+    Exit codes: 0 ok, 1 failed, 2 refused contracts or wrong use, 3 tables blocked, 4 a contract broke without its
     major version, 130 interrupted.
     """
     context.obj = Desk(folder=lake, environment=env, home=home, opener=context.obj or open_lake)
