@@ -5,11 +5,10 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import boto3
 import typer
 from rich.text import Text
 
@@ -24,8 +23,8 @@ from compiler import Problem, Refused, compile_lake
 from compiler.document import read_yaml
 from compiler.environments import FILE, read_environments
 from compiler.problems import Problems
+from compiler.source_kinds import NO_POSITION
 from local.secret_values import own_values
-from shared.aws import clients
 from shared.aws.secrets import Credentials, Secrets
 from shared.spec.environment import Environment
 
@@ -96,24 +95,23 @@ def add(
 
 
 def drafted(folder: Path, proposal: Proposal, setting: Setting) -> Draft:
-    """The drafts as the lake takes them. Where this version cannot read by the proposed position, it stands as a comment.
+    """The drafts as the lake takes them. Where it refuses the proposed position alone, that stands as a comment.
 
     Raises CommandError when the lake refuses something else of them.
     """
-    keyless = None if proposal.key else f"{proposal.relation} has no key: silver.{proposal.stem} is not drafted; name it with --key"
+    undecided = [] if proposal.key else [f"{proposal.relation} has no key: silver.{proposal.stem} is not drafted; name it with --key"]
     files = _files(folder, proposal, setting, undecided=False)
-    refused = _refusals(folder, files)
-    if not refused:
-        return Draft(files=files, undecided=keyless)
-    position = proposal.position
-    commented = _files(folder, proposal, setting, undecided=True)
-    left = [problem for problem in _refusals(folder, commented) if "watermark" not in problem.message]
-    if position.kind == "timestamp" or left:
-        said = "\n".join(map(str, left or refused))
-        raise CommandError(f"the lake refuses the draft, and nothing was written:\n{said}")
-    by = "a snapshot" if position.kind == "snapshot" else f"the {position.kind} '{position.column}'"
-    why = f"this version does not read {proposal.relation} by {by}: decide its position in bronze/{proposal.stem}.yaml, or name one with --watermark"
-    return Draft(files=commented, undecided=f"{why}; {keyless}" if keyless else why)
+    refused, elsewhere = _refusals(folder, files)
+    if refused:
+        files = _files(folder, proposal, setting, undecided=True)
+        left, elsewhere = _refusals(folder, files)
+        if [problem.message for problem in left] != [NO_POSITION]:
+            said = "\n".join(map(str, refused))
+            raise CommandError(f"the lake refuses the draft, and nothing was written:\n{said}")
+        undecided.append(f"the position stands as a comment in bronze/{proposal.stem}.yaml: {refused[0].message}; or name one with --watermark")
+    broken = [problem for problem in elsewhere if problem not in _refusals(folder, {})[1]] if elsewhere else []
+    undecided += [f"the lake does not compile with it: {problem}" for problem in broken]
+    return Draft(files=files, undecided="; ".join(undecided) or None)
 
 
 def _files(folder: Path, proposal: Proposal, setting: Setting, *, undecided: bool) -> Mapping[Path, str]:
@@ -123,20 +121,20 @@ def _files(folder: Path, proposal: Proposal, setting: Setting, *, undecided: boo
     return bronze | {folder / "silver" / f"{proposal.stem}.yaml": silver_text(proposal, setting)}
 
 
-def _refusals(folder: Path, files: Mapping[Path, str]) -> Sequence[Problem]:
-    """What the lake, with the files in it, has against them: tried on a copy."""
+def _refusals(folder: Path, files: Mapping[Path, str]) -> tuple[Sequence[Problem], Sequence[Problem]]:
+    """What is wrong with the lake once the files are in it, tried on a copy: in them, and elsewhere."""
+    found: list[Problem] = []
     with tempfile.TemporaryDirectory(prefix="sluice-add-") as scratch:
         copy = Path(shutil.copytree(folder, Path(scratch) / folder.resolve().name))
-        places = {copy / path.relative_to(folder): path for path in files}
-        for there, path in places.items():
+        for path, text in files.items():
+            there = copy / path.relative_to(folder)
             there.parent.mkdir(exist_ok=True)
-            there.write_text(files[path], encoding="utf-8")
+            there.write_text(text, encoding="utf-8")
         try:
             compile_lake(copy)
         except Refused as refused:
-            known = {str(there): str(path) for there, path in places.items()}
-            return [Problem(known[p.file], p.line, p.message, p.fix) for p in refused.problems if p.file in known]
-    return []
+            found = [replace(problem, file=str(folder / Path(problem.file).relative_to(copy))) for problem in refused.problems]
+    return [p for p in found if Path(p.file) in files], [p for p in found if Path(p.file) not in files]
 
 
 # ---- what is there
@@ -190,7 +188,7 @@ def _written_servers(desk: Desk, server: str, environments: Mapping[str, Environ
 
 def _login(desk: Desk, server: str, environment: Environment, written: Mapping[str, Mapping[str, Any]]) -> Login:
     """What the credentials say wins over the contract's entry. Raises CommandError naming what neither says."""
-    held = _on_laptop(desk, server) if desk.environment == LAPTOP else _on_aws(environment, server)
+    held = _on_laptop(desk, server) if desk.environment == LAPTOP else Secrets(environment).server(server)
     entry = written.get(environment.name, {})
     host, port, database = held.host or entry.get("host"), held.port or entry.get("port"), held.database or entry.get("database")
     if host is None or port is None or database is None:
@@ -208,11 +206,6 @@ def _on_laptop(desk: Desk, server: str) -> Credentials:
     if shop is None:
         raise CommandError(f"{desk.home / 'secrets.toml'}: no values for server '{server}'; write [servers.{server}] with username and password")
     return Credentials(username=shop.reader, password=shop.reader_password, host=shop.host, port=shop.port, database=shop.name)
-
-
-def _on_aws(environment: Environment, server: str) -> Credentials:
-    client = boto3.session.Session(region_name=environment.region).client("secretsmanager", config=clients.CONFIG)
-    return Secrets(environment, client=client).server(server)
 
 
 # ---- what is said

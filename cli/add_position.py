@@ -60,7 +60,10 @@ def _could_be_key(column: DescribedColumn) -> bool:
 
 
 def find_position(table: Described, columns: Sequence[DescribedColumn], key: tuple[str, ...], wished: str | None) -> tuple[Position, str | None]:
-    """By name, then an indexed time, then a counted number, else whole; and what is to be decided. Raises Misused for a wish that has no order."""
+    """By name, then an indexed time, else whole, or without a key by a counted number; and what is to be decided.
+
+    Raises Misused for a wish that has no order.
+    """
     kinds: dict[str, PositionKind] = {column.name: kind for column in columns if (kind := _kind(column)) is not None}
     if wished is not None:
         if wished not in kinds:
@@ -73,15 +76,15 @@ def find_position(table: Described, columns: Sequence[DescribedColumn], key: tup
     indexed = [name for name in times if name in table.indexed]
     if indexed:
         return Position(kind="timestamp", column=indexed[0]), f"the watermark is '{indexed[0]}', an indexed time: does every change of a row move it?"
-    counted = [column.name for column in columns if kinds.get(column.name) == "integer" and (column.counted or key == (column.name,))]
-    if counted:
-        return Position(
-            kind="integer", column=counted[0]
-        ), f"the watermark is the number '{counted[0]}': it brings new rows, and never a change of an old one"
+    counted = next((column.name for column in columns if kinds.get(column.name) == "integer" and (column.counted or key == (column.name,))), None)
+    if counted and not key:
+        note = f"the watermark is the number '{counted}': it brings new rows, and never a change of an old one"
+        return Position(kind="integer", column=counted), note
     taken = {column.name for column in columns}
     deleted, at = (next(name for name in tried if name not in taken) for tried in (_tried("is_deleted"), _tried("seen_at")))
     note = "no column tells when a row changed: the table is read whole in every run, and a row that is absent counts as deleted; is it small enough?"
-    return Position(kind="snapshot", column=at, deleted=deleted), note
+    cheaper = f" Where rows only ever come, --watermark {counted} reads the new ones alone." if counted else ""
+    return Position(kind="snapshot", column=at, deleted=deleted), note + cheaper
 
 
 def _tried(name: str) -> Sequence[str]:

@@ -1,5 +1,6 @@
 """Reading a table's description from PostgreSQL's own catalogue, and what a sample of it looks like. Reads alone; no value leaves this module."""
 
+import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,10 @@ from psycopg import sql
 from cli.add_described import Described, DescribedColumn
 from cli.add_personal import contents_of
 from cli.errors import CommandError, Misused
-from compiler.problems import did_you_mean
 
 SAMPLE_ROWS = 1000
 _TIMEOUT_MS = 30_000
+_NAMED = 20  # tables, where one is not there
 _LONGEST = 200  # characters of a value that are looked at
 
 _FIND = """
@@ -61,7 +62,7 @@ def describe(login: Login, schema: str, name: str, *, sampled: bool) -> Describe
         found = connection.execute(_FIND, [schema, name]).fetchone()
         if found is None:
             known = [row[0] for row in connection.execute(_KNOWN).fetchall()]
-            raise Misused(f"{schema}.{name} is not a table or view of {login.database}. {did_you_mean(f'{schema}.{name}', known)}")
+            raise Misused(f"{schema}.{name} is not a table or view of {login.database}{_there_are(f'{schema}.{name}', known)}")
         oid, comment = found
         columns = [_column(row) for row in connection.execute(_COLUMNS, [oid]).fetchall()]
         indexes = connection.execute(_INDEXES, [oid]).fetchall()
@@ -78,6 +79,15 @@ def describe(login: Login, schema: str, name: str, *, sampled: bool) -> Describe
         indexed=frozenset(names[0] for _, _, names in indexes if names),
         checks=checks,
     )
+
+
+def _there_are(name: str, known: Sequence[str]) -> str:
+    """The nearest of the names that the role can see, and the names: first those of the schema that was asked for."""
+    near = difflib.get_close_matches(name, known, n=1)
+    schema = name.split(".")[0] + "."
+    first = sorted(known, key=lambda other: (not other.startswith(schema), other))
+    more = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
+    return f"{f'; did you mean {near[0]}?' if near else '.'} There are {', '.join(first[:_NAMED]) or 'none'}{more}"
 
 
 def _column(row: Sequence[Any]) -> DescribedColumn:

@@ -39,7 +39,7 @@ class Setting:
 
 
 def bronze_text(proposal: Proposal, setting: Setting, *, undecided: bool) -> str:
-    """The source's contract. `undecided`: its position is a comment, because this version cannot read by it."""
+    """The source's contract. `undecided`: its position is a comment, because the lake refuses it as it is."""
     note = f"drafted from {proposal.relation} of server {setting.server}. A line that says DECIDE waits for somebody who knows the data."
     lines = [f"# bronze.{proposal.stem}: {note}", *_head("bronze", proposal, setting), "servers:"]
     if any(server.get("host") == UNKNOWN_HOST for server in setting.servers):

@@ -13,6 +13,7 @@ from cli.add import drafted
 from cli.add_described import Described, DescribedColumn
 from cli.add_personal import contents_of, suspected
 from cli.add_proposal import Wishes, propose
+from cli.add_source import Login
 from cli.add_text import UNKNOWN_HOST, Setting
 from cli.add_types import Said, said_by, spark_type
 from cli.errors import Misused
@@ -20,6 +21,7 @@ from cli.main import app
 from compiler import Refused, compile_lake
 from compiler.check import schema_problems
 from compiler.columns import PLAIN_NAME, RESERVED
+from compiler.source_kinds import NO_POSITION
 
 PLACE = {"host": UNKNOWN_HOST, "port": 5432, "database": "shop", "schema": "sales"}
 SETTING = Setting(server="shop", team=None, servers=({"server": "shop", "type": "postgres", "environment": "local", **PLACE},))
@@ -141,7 +143,7 @@ def test_the_drafts_of_any_table_compile_or_lack_the_one_thing_that_is_said(fold
     assert not kept & gone
     assert all(c.type == "string" for c in proposal.columns if c.mask)
     assert () == schema_problems(lake)
-    assert problems_of(lake) == ([] if draft.undecided is None or "this version" not in draft.undecided else ["'watermark' is missing"])
+    assert problems_of(lake) == ([] if draft.undecided is None or "stands as a comment" not in draft.undecided else [NO_POSITION])
     assert (draft.undecided is None) == (len(draft.files) == 2 and not problems_of(lake))
 
 
@@ -151,6 +153,28 @@ def problems_of(lake):
     except Refused as refused:
         return [problem.message for problem in refused.problems]
     return []
+
+
+def test_a_table_without_times_is_drafted_as_a_snapshot_by_its_key(folder):
+    """Nothing else must be decided for it to compile; the number that would read new rows alone is named."""
+    proposal = proposed(column("id", "bigint", required=True), column("label"), key=("id",))
+
+    draft = drafted(folder, proposal, SETTING)
+
+    assert draft.undecided is None
+    bronze, silver = draft.files.values()
+    assert "      snapshot: {min_share: 0.5, deleted: is_deleted, at: seen_at}" in bronze.splitlines()
+    assert "      sequence: seen_at\n      delete_when: is_deleted\n" in silver
+    assert "--watermark id reads the new ones alone" in bronze
+
+
+def test_a_table_without_key_and_times_says_both_with_the_lakes_own_words(folder):
+    """A snapshot tells rows apart by their key: without one it is a comment."""
+    draft = drafted(folder, proposed(column("label")), SETTING)
+
+    assert "      # snapshot: {min_share: 0.5, deleted: is_deleted, at: seen_at}" in draft.files[folder / "bronze/orders.yaml"].splitlines()
+    assert "sales.orders has no key: silver.orders is not drafted; name it with --key" in draft.undecided
+    assert "bronze.orders has no primary key, and a snapshot tells rows apart by it; or name one with --watermark" in draft.undecided
 
 
 def test_a_table_with_more_rules_than_there_are_is_thinned_and_says_what_is_left_out(folder):
@@ -169,19 +193,25 @@ def test_a_table_with_more_rules_than_there_are_is_thinned_and_says_what_is_left
 
 
 @pytest.mark.parametrize(
-    ("columns", "indexed", "kind", "name"),
+    ("columns", "more", "kind", "name"),
     [
-        ([column("created_at", "timestamptz"), column("updated_at", "timestamptz")], (), "timestamp", "updated_at"),
-        ([column("row_changed", "timestamptz"), column("seen", "timestamptz")], (), "timestamp", "row_changed"),
-        ([column("created_at", "timestamptz"), column("deleted_at", "timestamptz")], ("created_at", "deleted_at"), "timestamp", "created_at"),
-        ([column("created_at", "timestamptz"), column("number", "bigint", counted=True)], (), "integer", "number"),
-        ([column("created_at", "timestamptz"), column("amount", "bigint")], (), "snapshot", "seen_at"),
-        ([column("seen_at", "text"), column("is_deleted", "text")], (), "snapshot", "snapshot_seen_at"),
+        ([column("created_at", "timestamptz"), column("updated_at", "timestamptz")], {}, "timestamp", "updated_at"),
+        ([column("row_changed", "timestamptz"), column("seen", "timestamptz")], {}, "timestamp", "row_changed"),
+        (
+            [column("created_at", "timestamptz"), column("deleted_at", "timestamptz")],
+            {"indexed": {"created_at", "deleted_at"}},
+            "timestamp",
+            "created_at",
+        ),
+        ([column("created_at", "timestamptz"), column("number", "bigint", counted=True)], {}, "integer", "number"),
+        ([column("created_at", "timestamptz"), column("number", "bigint", counted=True)], {"key": ("number",)}, "snapshot", "seen_at"),
+        ([column("created_at", "timestamptz"), column("amount", "bigint")], {}, "snapshot", "seen_at"),
+        ([column("seen_at", "text"), column("is_deleted", "text")], {}, "snapshot", "snapshot_seen_at"),
     ],
 )
-def test_the_watermark_is_found_by_name_then_by_index_then_a_number_else_none(columns, indexed, kind, name):
-    """A guess is said; a snapshot's own columns never take a name that is taken."""
-    position = proposed(*columns, indexed=frozenset(indexed)).position
+def test_the_watermark_is_found_by_name_then_by_index_else_the_table_is_read_whole(columns, more, kind, name):
+    """A number tells of no change: it is for tables without a key. Columns of the engine's take no name that is taken."""
+    position = proposed(*columns, **more).position
 
     assert (kind, name) == (position.kind, position.column)
 
@@ -398,7 +428,7 @@ def test_a_dry_run_prints_what_it_would_write(shop_lake):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["crm", "sales.orders"], "server 'crm' has no secret in local"),
+        (["crm", "sales.orders"], "server 'crm' has no secret in local; add it to secrets.servers (there are shop)"),
         (["shop", "orders"], "is not SCHEMA.TABLE"),
         (["shop", 'sales."Orders"'], "is not SCHEMA.TABLE"),
     ],
@@ -409,6 +439,62 @@ def test_what_cannot_be_drafted_is_refused_with_its_fix(shop_lake, arguments, wo
 
     assert 2 == ended.exit_code
     assert words in ended.stderr
+
+
+def test_json_says_what_was_written_and_what_waits(shop_lake):
+    """For a program that goes on from here: the files are there, and the decisions by themselves."""
+    ended = add(shop_lake, "shop", "sales.orders", "--json")
+
+    told = json.loads(ended.stdout)
+    assert (0, True, None) == (ended.exit_code, told["written"], told["undecided"])
+    assert [path.read_text() for path in (shop_lake / "bronze/orders.yaml", shop_lake / "silver/orders.yaml")] == list(told["files"].values())
+    assert any("removes are never seen" in decision for decision in told["decisions"])
+
+
+def test_a_replaced_contract_that_leaves_a_reader_without_its_column_is_said(shop_lake):
+    """The draft is what the source is; who reads the old one must follow before the lake compiles."""
+    assert 0 == add(shop_lake, "shop", "sales.orders").exit_code
+    bronze, silver = shop_lake / "bronze/orders.yaml", shop_lake / "silver/old_orders.yaml"
+    gone = "      - {name: gone, logicalType: string, physicalType: string}\n      - {name: email,"
+    bronze.write_text(bronze.read_text().replace("      - {name: email,", gone))
+    old = (shop_lake / "silver/orders.yaml").read_text().replace("silver.orders", "silver.old_orders").replace("name: orders", "name: old_orders")
+    silver.write_text(old.replace("      - {name: email,", gone))
+    compile_lake(shop_lake)
+
+    ended = add(shop_lake, "shop", "sales.orders", "--force")
+
+    line = next(n for n, text in enumerate(silver.read_text().splitlines(), start=1) if "name: gone" in text)
+    assert 3 == ended.exit_code
+    assert f"the lake does not compile with it: {silver}:{line}: 'gone' is not a column of bronze.orders" in ended.stderr
+    assert "they compile" not in ended.stdout
+
+
+def test_on_aws_credentials_are_those_of_the_secret_that_the_environment_names(shop_lake, monkeypatch):
+    """What the secret says of the place wins over the contract; no value of it is told."""
+    text = (
+        ENVIRONMENTS.replace("environments.local", "environments.prod")
+        .replace('shop = "shop"', 'shop = "prod/shop"')
+        .replace("us-east-1", "eu-west-1")
+    )
+    (shop_lake / "environments.toml").write_text(ENVIRONMENTS + text)
+    asked = []
+    secret = {"username": "reader", "password": "hush hush", "host": "db.example.com", "port": "5433", "database": "crm"}
+
+    class Vault:
+        def get_secret_value(self, SecretId):  # noqa: N803  # boto3's own spelling
+            asked.append(SecretId)
+            return {"SecretString": json.dumps(secret)}
+
+    logins = []
+    monkeypatch.setattr("shared.aws.clients.secrets_manager", lambda region: asked.append(region) or Vault())
+    monkeypatch.setattr("cli.add.describe", lambda login, *_, sampled: logins.append(login) or described(column("id", required=True), key=("id",)))
+
+    ended = CliRunner().invoke(app, ["--lake", str(shop_lake), "--env", "prod", "add", "shop", "sales.orders"])
+
+    assert 0 == ended.exit_code, ended.output
+    assert ["eu-west-1", "prod/shop"] == asked
+    assert Login(host="db.example.com", port=5433, database="crm", username="reader", password="hush hush") == logins[0]
+    assert "hush" not in ended.output + ended.stderr + (shop_lake / "bronze/orders.yaml").read_text()
 
 
 def test_a_server_without_a_driver_here_is_said(shop_lake):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.add_source import Login, describe
-from cli.errors import CommandError, Misused
+from cli.errors import CommandError
 from cli.main import app
 from compiler import compile_lake
 from local.children import Children
@@ -115,18 +115,22 @@ def test_a_table_without_a_key_is_drafted_as_far_as_it_goes(add):
     assert "bronze.rates" in [table.name for table in compile_lake(lake).tables]
 
 
-def test_a_view_without_key_and_known_time_is_drafted_with_its_position_as_a_comment_or_as_a_snapshot(add, shop):
-    """Whichever this version reads; what must be decided is said."""
+def test_a_view_without_key_and_known_time_waits_for_a_key_and_is_a_snapshot_with_it(add, shop):
+    """Without one a snapshot is a comment, because it tells rows apart by their key; what must be decided is said."""
     _, database = shop
     with database.connect() as connection:
         connection.execute(f"create or replace view sales.bag as select mood::text from sales.people; grant select on sales.bag to {database.reader}")
 
     lake, ended = add("sales.bag")
-
     text = (lake / "bronze/bag.yaml").read_text()
-    assert 3 == ended.exit_code
-    assert re.search(r"^ *(# )?snapshot: \{min_share: 0.5, deleted: is_deleted, at: seen_at\}$", text, re.M)
+    _, keyed = add("sales.bag", "--key", "mood", "--force")
+
+    assert (3, 0) == (ended.exit_code, keyed.exit_code), keyed.output
+    assert "      # snapshot: {min_share: 0.5, deleted: is_deleted, at: seen_at}" in text.splitlines()
+    assert "bronze.bag has no primary key, and a snapshot tells rows apart by it" in ended.stderr
     assert "no column tells when a row changed" in ended.stderr
+    bag = compile_lake(lake).table("silver.bag")
+    assert (("mood",), "seen_at", "is_deleted") == (bag.key, bag.sequence, bag.delete_when)
 
 
 def test_a_catalogue_is_read_whole(shop):
@@ -156,12 +160,14 @@ def test_no_value_of_a_row_is_written_or_said(add, more):
     assert MARK.split()[0].lower() not in said.lower()
 
 
-def test_a_table_that_is_not_there_is_told_with_the_nearest(shop):
-    """A typing error."""
-    _, database = shop
+def test_a_table_that_is_not_there_is_told_with_the_nearest_and_all_there_are(add):
+    """A typing error, or a name from another database."""
+    _, near = add("sales.ordres")
+    _, far = add("hr.payroll")
 
-    with pytest.raises(Misused, match=r"Did you mean 'sales\.orders'"):
-        describe(login(database), "sales", "ordres", sampled=True)
+    assert (2, 2) == (near.exit_code, far.exit_code)
+    assert "sales.ordres is not a table or view of shop; did you mean sales.orders? There are sales." in near.stderr
+    assert re.search(r"hr.payroll is not a table or view of shop\. There are .*sales.customers, .*sales.orders", far.stderr)
 
 
 def test_what_the_database_refuses_is_words_without_a_password(shop):
