@@ -67,8 +67,9 @@ def add(
 ) -> None:
     """Draft a bronze contract and its silver table from a table of a source.
 
-    Columns, types, key, comments and constraints come from the source's catalogue; the watermark is found by name; columns that may be
-    personal, by name or by what a sample looks like, are masked. Lines that say DECIDE wait for you. PostgreSQL alone is described.
+    Columns, types, key, comments and constraints come from the source's catalogue; the watermark is found by name, and a table without one is a
+    snapshot; columns that may be personal, by name or by what a sample looks like, are masked. Lines that say DECIDE wait for you. PostgreSQL
+    alone is described.
 
     On the laptop credentials are those of .local/secrets.toml, else the demo shop's; on AWS those of the secret that environments.toml names.
 

@@ -74,9 +74,14 @@ EDITS = {
         ("gold.dim_product", BREAKING, "column 'category' removed"),
     ),
     "a column retyped": (
+        [(FACT, f"{{name: quantity, {INT}", "{name: quantity, logicalType: number, physicalType: double")]
+        + [(FACT_SQL, "o.quantity,", "cast(o.quantity AS double) AS quantity,")],
+        ("gold.fact_sales", BREAKING, "column 'quantity' retyped"),
+    ),
+    "a column widened": (
         [(FACT, f"{{name: quantity, {INT}", "{name: quantity, logicalType: integer, physicalType: bigint")]
         + [(FACT_SQL, "o.quantity,", "cast(o.quantity AS bigint) AS quantity,")],
-        ("gold.fact_sales", BREAKING, "column 'quantity' retyped"),
+        ("gold.fact_sales", COMPATIBLE, "column 'quantity' widened"),
     ),
     "a column required": (
         [(DIM_PRODUCT, f"{{name: currency, {STRING}}}", f"{{name: currency, {STRING}, required: true}}")],
@@ -151,6 +156,7 @@ FOLLOWING = {
         ("gold.dim_product", COMPATIBLE, "SQL changed"),
     },
     "a column retyped": {("gold.fact_sales", COMPATIBLE, "SQL changed")},
+    "a column widened": {("gold.fact_sales", COMPATIBLE, "SQL changed")},
     "other lineage": {("gold.fact_sales", COMPATIBLE, "SQL changed")},
 }
 

@@ -665,4 +665,6 @@ def test_a_column_more_is_in_silver_and_gold_after_one_run_with_nothing_new_at_t
     assert "passed" == status
     assert {table.name: table.definition_hash for table in machine.lake.tables} == {name: entry.definition_hash for name, entry in certified.items()}
     assert versions["bronze.orders"] == len(machine.tables.tables["bronze.orders"])
+    assert versions["gold.fact_sales"] + 1 == len(machine.tables.tables["gold.fact_sales"]), "its columns, without a row"
+    assert machine.tables.latest("gold/fact_sales") == certified["gold.fact_sales"].version
     assert_whole(machine)
