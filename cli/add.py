@@ -190,7 +190,7 @@ def _written_servers(desk: Desk, server: str, environments: Mapping[str, Environ
 def _login(desk: Desk, server: str, environment: Environment, written: Mapping[str, Mapping[str, Any]]) -> Login:
     """What the credentials say wins over the contract's entry. Raises CommandError naming what neither says."""
     held = _on_laptop(desk, server) if desk.environment == LAPTOP else Secrets(environment).server(server)
-    entry = written.get(environment.name, {})
+    entry = {key: value for key, value in written.get(environment.name, {}).items() if value != UNKNOWN_HOST}
     host, port, database = held.host or entry.get("host"), held.port or entry.get("port"), held.database or entry.get("database")
     if host is None or port is None or database is None:
         absent = listed(word for word, value in (("host", host), ("port", port), ("database", database)) if value is None)

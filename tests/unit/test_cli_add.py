@@ -489,12 +489,20 @@ def test_on_aws_credentials_are_those_of_the_secret_that_the_environment_names(s
     monkeypatch.setattr("shared.aws.clients.secrets_manager", lambda region: asked.append(region) or Vault())
     monkeypatch.setattr("cli.add.describe", lambda login, *_, sampled: logins.append(login) or described(column("id", required=True), key=("id",)))
 
-    ended = CliRunner().invoke(app, ["--lake", str(shop_lake), "--env", "prod", "add", "shop", "sales.orders"])
+    prod = ["--lake", str(shop_lake), "--env", "prod", "add", "shop", "sales.orders"]
+    ended = CliRunner().invoke(app, prod)
+    contract = shop_lake / "bronze/orders.yaml"
+    contract.write_text(contract.read_text().replace(UNKNOWN_HOST, "old.example.com"))
+    again = CliRunner().invoke(app, [*prod, "--name", "again", "--dry-run"])
+    contract.write_text(contract.read_text().replace("old.example.com", UNKNOWN_HOST))
+    del secret["host"]
+    nowhere = CliRunner().invoke(app, [*prod, "--name", "nowhere"])
 
-    assert 0 == ended.exit_code, ended.output
-    assert ["eu-west-1", "prod/shop"] == asked
-    assert Login(host="db.example.com", port=5433, database="crm", username="reader", password="hush hush") == logins[0]
-    assert "hush" not in ended.output + ended.stderr + (shop_lake / "bronze/orders.yaml").read_text()
+    assert (0, 0, 1) == (ended.exit_code, again.exit_code, nowhere.exit_code), ended.output + again.output
+    assert ["eu-west-1", "prod/shop"] * 3 == asked
+    assert [Login(host="db.example.com", port=5433, database="crm", username="reader", password="hush hush")] * 2 == logins
+    assert "server 'shop' of prod has no host; write it into its secret" in nowhere.stderr
+    assert "hush" not in ended.output + ended.stderr + nowhere.output + contract.read_text()
 
 
 def test_a_server_without_a_driver_here_is_said(shop_lake):
