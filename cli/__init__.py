@@ -17,4 +17,6 @@ objects.py    what lies where tables of files read
 checks.py     what this machine needs, and the fix for what is missing
 ledger.py     the planted faults against the rejects, row for row
 story.py      the pages that `sluice demo` tells
+add_described.py    a source's table as values; add_source.py reads it; add_types.py add_personal.py add_position.py add_proposal.py add_text.py
+                    make contracts of it
 """

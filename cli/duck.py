@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaProtocolError
 
 from cli.errors import CommandError
 from cli.queries import DELETED, Answer, Query, Read, rows_of
@@ -37,7 +38,11 @@ class Duck:
         return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=())
 
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
-        rows: Any = DeltaTable(f"{self._root}/{table_path(read.table)}", version=read.version, storage_options=self._storage).to_pyarrow_dataset()
+        path = f"{self._root}/{table_path(read.table)}"
+        try:
+            rows: Any = DeltaTable(path, version=read.version, storage_options=self._storage).to_pyarrow_dataset()
+        except DeltaProtocolError as unknown:  # a bronze table whose column was widened
+            raise CommandError(f"sluice sql: {read.table.name}: {unknown}; ask the silver table that is loaded from it") from unknown
         connection.register(name, rows)
         layer, table = read.table.name.split(".", 1)
         deleted = DELETED in rows.schema.names

@@ -16,6 +16,7 @@ from compiler.hashes import contract_hash
 from compiler.sql import normalised
 from shared.spec.codec import to_json
 from shared.spec.lake import Column, Rule, Source, Table
+from shared.spec.stored_types import is_widened
 
 Weight = Literal["breaking", "compatible", "words"]
 
@@ -79,7 +80,9 @@ def _renamed(column: Column, came: Iterable[Column], old: Table, new: Table) -> 
 
 def _column(old: Column, new: Column) -> Iterator[Change]:
     own, name = (old.name,), f"column '{old.name}'"
-    if old.type != new.type:
+    if is_widened(old.type, new.type):
+        yield Change(weight="compatible", what=f"{name} widened", why=f"{old.type} -> {new.type}: every value stays as it is", columns=own)
+    elif old.type != new.type:
         yield Change(weight="breaking", what=f"{name} retyped", why=f"{old.type} -> {new.type}", columns=own)
     if new.required and not old.required:
         yield Change(weight="breaking", what=f"{name} made required", why="rows without it were good, and are not any more", columns=own)

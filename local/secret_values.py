@@ -25,7 +25,7 @@ def put_secrets(environment: Environment, *, database: Database | None, own: Pat
     client = aws.client("secretsmanager")
     if not _exists(client, environment.secrets.mask_key):
         client.create_secret(Name=environment.secrets.mask_key, SecretString=secrets.token_hex(32))
-    values = _own_values(own)
+    values = own_values(own)
     for server, name in environment.secrets.servers.items():
         text = json.dumps(values.get(server) or _shop(database, server, own))
         if _exists(client, name):
@@ -34,7 +34,8 @@ def put_secrets(environment: Environment, *, database: Database | None, own: Pat
             client.create_secret(Name=name, SecretString=text)
 
 
-def _own_values(own: Path) -> Mapping[str, Mapping[str, Any]]:
+def own_values(own: Path) -> Mapping[str, Mapping[str, Any]]:
+    """By server, what the user wrote into `.local/secrets.toml`; nothing where there is no such file."""
     if not own.is_file():
         return {}
     try:

@@ -423,7 +423,9 @@ class FakeLake:
         inserted = len([key for key in upserts if key not in target])
         counts = WriteCounts(inserted=inserted, updated=len(upserts) - inserted, deleted=len(deletes), unchanged=0)
         digest = digest_of([sorted(map(str, upserts.items())), sorted(map(str, deletes))])
-        return Staged(digest=digest, upserts=len(upserts), deletes=len(deletes), counts=counts, rules=self._rules(table, len(new)))
+        reshapes = rebuild and target_version is not None  # every new definition brings a column
+        rules = self._rules(table, len(new))
+        return Staged(digest=digest, upserts=len(upserts), deletes=len(deletes), reshapes=reshapes, counts=counts, rules=rules)
 
     def publish(self, table, change_set, phase, *, meta_run, writer, guard):
         upserts, deletes = self.staging[change_set.path]

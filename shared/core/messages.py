@@ -11,7 +11,7 @@ Verdict = Literal["pass", "warn", "halt", "blocked"]
 RunStatus = Literal["running", "passed", "blocked", "failed"]
 GlueStatus = Literal["live", "succeeded", "failed"]
 Phase = Literal["upserts", "deletes"]
-CommitKind = Literal["create", "batch", "merge", "restore", "publish"]
+CommitKind = Literal["create", "batch", "widen", "merge", "restore", "publish"]
 
 
 # ---- state
@@ -84,7 +84,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSetRef:
-    """A staged change set: where, its content digest, the certified version it applies to (None: the table is new), its row counts."""
+    """A staged change set: where, its content digest, the certified version it applies to (None: the table is new), its row counts.
+
+    `reshapes`: the table has yet to take on columns or wider types that its contract gained; its upserts bring them, be there a row or not.
+    """
 
     table: str
     path: str
@@ -92,6 +95,13 @@ class ChangeSetRef:
     base_version: int | None
     upserts: int
     deletes: int
+    reshapes: bool = False
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What publish has to commit."""
+        todo: tuple[tuple[Phase, int], ...] = (("upserts", self.upserts or self.reshapes), ("deletes", self.deletes))
+        return tuple(phase for phase, due in todo if due)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,6 +210,7 @@ class Staged:
     digest: str
     upserts: int
     deletes: int
+    reshapes: bool
     counts: WriteCounts
     rules: tuple[RuleResult, ...]
 
@@ -265,5 +266,6 @@ class Tables(Protocol):
         relationships."""
 
     def publish(self, table: Table, change_set: ChangeSetRef, phase: Phase, *, meta_run: str, writer: Writer, guard: Guard) -> int | None:
-        """Apply one phase of a staged change set in one MERGE, after checking its digest (EvidenceInvalid). Creates a missing table first. The new
-        version, or None when the phase has no rows. Skipping what was already applied is the caller's decision, from the log."""
+        """Apply one phase of a staged change set in one commit, after checking its digest (EvidenceInvalid). Creates a missing table first. The
+        upserts bring along columns and wider types that the contract gained, without a row if there is none. The new version, or None when
+        there is nothing to change. Skipping what was already applied is the caller's decision, from the log."""

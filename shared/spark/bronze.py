@@ -16,7 +16,7 @@ from shared.core.ports import Guard, Writer
 from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
-from shared.spark.frames import type_differences
+from shared.spark.frames import misfits, widened
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.sources import SourceReader
@@ -36,7 +36,7 @@ class Bronze:
     def land(
         self, table: Table, batch: Batch, related: Related, *, objects: Sequence[FileObject] = (), holds_rows: bool, writer: Writer, guard: Guard
     ) -> BatchEvidence:
-        self._refuse_other_schema(table)
+        widens = self._widens(table)
         key = self._mask_key() if needs_key(table) else None
         null_positions = self._sources.null_positions(table) if table.source is not None and table.source.watermark is not None else 0
         work, measured, warnings = self._examine(table, batch, objects, key)
@@ -48,6 +48,8 @@ class Bronze:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))
             meta = _meta(table, evidence, writer)
+            if widens:
+                self._store.allow_widening(table, replace(meta, kind="widen", digest=None, batch=None), guard)
             return replace(evidence, version=self._store.replace(table, rows, written, _is_batch(batch), meta, guard))
         finally:
             work.rows.unpersist()
@@ -131,17 +133,18 @@ class Bronze:
             return None
         return self._store.read(table).where(landing.lookback_filter(table, batch, self._earliest(table, batch))).select("_row_id")
 
-    def _refuse_other_schema(self, table: Table) -> None:
-        """Columns may be added; one that was changed or dropped halts the table."""
+    def _widens(self, table: Table) -> bool:
+        """Whether a stored column takes on a wider type. Columns may be added and widened; one that was changed or dropped halts the table."""
         if self._store.latest(table) is None:
             raise ContractError(f"{table.name} is to be landed and there is no table; create it first")
-        stored = self._store.read(table).schema
-        changed = [text for text in type_differences(stored, landing.bronze_schema(table)) if ": missing instead of" not in text]
+        stored, wanted = self._store.read(table).schema, landing.bronze_schema(table)
+        changed = misfits(stored, wanted)
         if changed:
             raise SchemaMismatch(
-                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Columns can be added, not changed or dropped: "
+                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Columns can be added and widened, not changed or dropped: "
                 "give a changed one a new name, keep a dropped one, or take the change back"
             )
+        return bool(widened(stored, wanted))
 
 
 def _is_batch(batch: Batch) -> str:

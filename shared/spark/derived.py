@@ -10,7 +10,7 @@ from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.ports import InputRead
 from shared.spark.binding import bind, mentioned
 from shared.spark.changes import Changes, weighed
-from shared.spark.frames import change_set, computed_once, contract_schema, fields_of, laid_over, names, only_keys, to_contract, type_differences
+from shared.spark.frames import change_set, computed_once, contract_schema, fields_of, laid_over, misfits, names, only_keys, to_contract
 from shared.spark.literal_rows import no_rows
 from shared.spark.refusals import SPARK_FAILED, halting
 from shared.spark.rules import column
@@ -127,13 +127,15 @@ def staged(store: Store, table: Table, path: str) -> tuple[DataFrame, DataFrame]
 
 
 def as_contract(rows: DataFrame, table: Table) -> DataFrame:
-    """A stored table's rows in its contract's columns; NULL where a column is newer than the table. Raises SchemaMismatch for another type."""
+    """A stored table's rows in its contract's columns and types; NULL where a column is newer than the table. Raises SchemaMismatch for misfits."""
     schema = contract_schema(table)
-    stored = {field.name: field.dataType for field in rows.schema.fields}
-    other = [text for text in type_differences(rows.schema, schema) if ": missing instead of" not in text]
+    other = misfits(rows.schema, schema)
     if other:
-        raise SchemaMismatch(f"{table.name} on disk does not fit {table.file}: {'; '.join(other)}. Columns can be added, not changed or dropped")
-    return rows.select(*(column(f.name) if f.name in stored else F.lit(None).cast(f.dataType).alias(f.name) for f in schema.fields))
+        raise SchemaMismatch(
+            f"{table.name} on disk does not fit {table.file}: {'; '.join(other)}. Columns can be added and widened, not changed or dropped"
+        )
+    stored = rows.schema.fieldNames()
+    return rows.select(*((column(f.name) if f.name in stored else F.lit(None)).cast(f.dataType).alias(f.name) for f in schema.fields))
 
 
 def _keys_of(feeds: Mapping[str, DataFrame], table: Table) -> DataFrame:

@@ -21,7 +21,7 @@ from shared.spark.bronze import PARTITIONS, Bronze, MaskKey
 from shared.spark.changes import staged_digest, write_changes
 from shared.spark.counting import Related, count_rules
 from shared.spark.derived import Derivation, as_contract, rows_of, staged
-from shared.spark.frames import CHANGE, contract_schema, laid_over, names, type_differences
+from shared.spark.frames import CHANGE, contract_schema, laid_over, names, type_differences, widened
 from shared.spark.landing import ACCEPTED, bronze_schema
 from shared.spark.refusals import halting
 from shared.spark.silver import Loader, live, silver_schema
@@ -80,7 +80,10 @@ class SparkTables:
         related = self._would_be_rows(inputs, {**overlays, table.name: path}, {} if target_version is None else {table.name: target_version})
         with halting(table):
             rules = count_rules(table, would_be, related)
-        return Staged(digest=changes.digest, upserts=changes.written, deletes=changes.counts.deleted, counts=changes.counts, rules=rules)
+        reshapes = target is not None and bool(type_differences(target.schema, contract_schema(table)))
+        return Staged(
+            digest=changes.digest, upserts=changes.written, deletes=changes.counts.deleted, reshapes=reshapes, counts=changes.counts, rules=rules
+        )
 
     def publish(self, table: Table, change_set: ChangeSetRef, phase: Phase, *, meta_run: str, writer: Writer, guard: Guard) -> int | None:
         upserts, deletes = staged(self._store, table, change_set.path)
@@ -93,14 +96,22 @@ class SparkTables:
             )
         if self._store.latest(table) is None:
             self.create(table, writer, guard)
-        if not (change_set.upserts if phase == "upserts" else change_set.deletes):
-            return None
         meta = _meta(table, "publish", writer, run=meta_run, digest=change_set.digest, phase=phase)
-        if phase == "upserts":
-            changed, columns = upserts.withColumn(CHANGE, F.lit("update")), names(table)
-        else:
-            changed, columns = deletes.withColumn(CHANGE, F.lit("delete")), table.key
-        return self._store.merge(table, changed, table.key, columns, meta, guard, evolve=phase == "upserts")
+        if phase not in change_set.phases:
+            return None
+        if phase == "deletes":
+            return self._store.merge(table, deletes.withColumn(CHANGE, F.lit("delete")), table.key, table.key, meta, guard)
+        return self._upsert(table, upserts, change_set.upserts, meta, guard)
+
+    def _upsert(self, table: Table, upserts: DataFrame, count: int, meta: CommitMeta, guard: Guard) -> int | None:
+        """In one commit, with what the contract gained: added columns come with the rows, or alone; for a wider type all rows are written anew."""
+        current, wanted = self._store.read(table), contract_schema(table)
+        if widened(current.schema, wanted):
+            rows = laid_over(as_contract(current, table), upserts, upserts.limit(0), table.key)
+            return self._store.overwrite(table, rows, current.count() + count, table.partitions, meta, guard)
+        if not count:
+            return self._store.add_columns(table, wanted, meta, guard) if type_differences(current.schema, wanted) else None
+        return self._store.merge(table, upserts.withColumn(CHANGE, F.lit("update")), table.key, names(table), meta, guard, evolve=True)
 
     def _latest_rows(self, link: Relationship) -> DataFrame:
         """Live rows of the table a foreign key points to, as they are now."""

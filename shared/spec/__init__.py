@@ -2,5 +2,6 @@
 
 lake.py         Lake, Table, Column, Rule, Source: what the compiler made of `lake/`
 environment.py  Environment: what `lake/environments.toml` says of one deployment
+stored_types.py which types a stored column takes on by itself
 codec.py        dataclass <-> JSON, strict in both directions
 """

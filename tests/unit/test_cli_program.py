@@ -28,7 +28,7 @@ EVERY = dict(commands())
 
 def test_every_command_that_was_promised_is_there():
     """What README and runbooks name."""
-    promised = ["compile", "plan", "run", "status", "sql", "doctor", "demo"]
+    promised = ["compile", "add", "plan", "run", "status", "sql", "doctor", "demo"]
     grouped = [
         ("runs", "list"),
         ("runs", "show"),

@@ -1,5 +1,6 @@
 """`sluice sql`: certified versions only, SELECT only, and the same names on the laptop and on AWS."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -67,6 +68,16 @@ def test_bronze_is_read_up_to_its_last_committed_batch(delta):
     state._progress["bronze.orders"] = Progress(position=AT, seq=1)
 
     assert [("O1",)] == list(ask(delta, "select id from bronze.orders", state).rows)
+
+
+def test_a_bronze_table_with_a_widened_column_is_refused_in_words(delta):
+    """The laptop's reader does not know Delta's type widening; silver is written anew and is read."""
+    log = delta / "bronze" / "orders" / "_delta_log" / "00000000000000000001.json"
+    widened = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["typeWidening"], "writerFeatures": ["typeWidening"]}
+    log.write_text(json.dumps({"protocol": widened}) + "\n")
+
+    with pytest.raises(CommandError, match=r"bronze\.orders: .*typeWidening.* ask the silver table"):
+        ask(delta, "select id from bronze.orders", state_with(bronze_orders=1))
 
 
 def test_instants_are_utc_and_tables_may_be_joined_and_aliased(delta):

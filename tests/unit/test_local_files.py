@@ -37,7 +37,7 @@ def test_a_users_own_server_must_be_whole(tmp_path):
     own.write_text('[servers.shop]\nusername = "u"\n')
 
     with pytest.raises(LaptopError, match=r"secrets\.toml: \[servers\.shop\] lacks \['password'\]"):
-        secret_values._own_values(own)
+        secret_values.own_values(own)
 
 
 def test_a_misspelt_field_is_told(tmp_path):
@@ -46,7 +46,7 @@ def test_a_misspelt_field_is_told(tmp_path):
     own.write_text('[servers.shop]\nusername = "u"\npassword = "hush"\nprot = 1\n')
 
     with pytest.raises(LaptopError, match=r"does not know \['prot'\]") as refused:
-        secret_values._own_values(own)
+        secret_values.own_values(own)
 
     assert "hush" not in str(refused.value)
 

@@ -784,3 +784,44 @@ def test_a_run_that_changes_no_row_of_gold_starts_no_publish():
 
 def redefined(lake, name):
     return replace(lake, tables=tuple(replace(t, definition_hash=t.definition_hash + "'") if t.name == name else t for t in lake.tables))
+
+
+def test_a_looser_rule_lets_a_halted_batch_through_in_the_next_run():
+    """Nobody resets anything: the batch is read again under the contract that is deployed, and what hung on it goes on."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    trade(machine, 2)
+    machine.tables.bad = lambda table, row: table == "bronze.orders"
+    assert "blocked" == machine.run()
+    before = machine.content("silver.orders")
+
+    machine.tables.bad = lambda table, row: table == "bronze.orders" and row["amount"] < 0
+    looser = [replace(t, contract_hash="looser") if t.name == "bronze.orders" else t for t in machine.lake.tables]
+    machine.lake = replace(machine.lake, tables=tuple(looser))
+    status = run_until_caught_up(machine)
+
+    assert ["passed", "passed"] == status
+    assert "o2" not in before
+    assert_whole(machine)
+
+
+def test_a_column_more_is_in_silver_and_gold_after_one_run_with_nothing_new_at_the_source():
+    """A new definition is work enough: nobody has to wait for a row, or to ask for a rebuild."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    versions = {name: len(found) for name, found in machine.tables.tables.items()}
+    for name in ("bronze.orders", "silver.orders", "gold.fact_sales"):
+        machine.lake = redefined(machine.lake, name)
+
+    machine.world.now += timedelta(seconds=10)
+    status = machine.run()
+
+    certified = machine.state.certified().tables
+    assert "passed" == status
+    assert {table.name: table.definition_hash for table in machine.lake.tables} == {name: entry.definition_hash for name, entry in certified.items()}
+    assert versions["bronze.orders"] == len(machine.tables.tables["bronze.orders"])
+    assert versions["gold.fact_sales"] + 1 == len(machine.tables.tables["gold.fact_sales"]), "its columns, without a row"
+    assert machine.tables.latest("gold/fact_sales") == certified["gold.fact_sales"].version
+    assert_whole(machine)

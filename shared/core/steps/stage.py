@@ -47,7 +47,9 @@ def _stage_table(ctx: JobContext, table: Table, decision: GateDecision, certifie
         return _evidence(ctx, table, entry, consumed, problem=str(refused))
     staged[table.name] = path
     ctx.log.event("change_set_staged", table=table.name, upserts=done.upserts, deletes=done.deletes)
-    ref = ChangeSetRef(table=table.name, path=path, digest=done.digest, base_version=base, upserts=done.upserts, deletes=done.deletes)
+    ref = ChangeSetRef(
+        table=table.name, path=path, digest=done.digest, base_version=base, upserts=done.upserts, deletes=done.deletes, reshapes=done.reshapes
+    )
     return _evidence(ctx, table, entry, consumed, staged=ref, done=done)
 
 
