@@ -377,7 +377,7 @@ class FakeLake:
     def derive(self, table, inputs, *, rebuild, writer, guard):
         return self._write(table, self._versions(table)[-1].content, self._compute(table, inputs), writer, guard)
 
-    def check(self, table, version):
+    def check(self, table, version, *, consumed):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
 
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
