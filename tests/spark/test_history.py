@@ -1,7 +1,7 @@
 """History (SCD2), latest states from a log, and facts joined as-of: against a plain replay of the log and against DuckDB."""
 
-import itertools
 import random
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -196,43 +196,44 @@ def test_a_column_tracked_later_cuts_old_history_anew(spark):
 
 # ---- the invariants
 
-BROKEN = {
-    "two versions without end": (("history_one_current", "history_no_overlap"), lambda v: [v(1, end=None), v(2, "FR", end=None)]),
-    "versions that overlap": (("history_no_overlap",), lambda v: [v(1, end=3), v(2, "FR", end=None)]),
-    "a version that ends before it begins": (("history_no_overlap",), lambda v: [v(3, end=1)]),
-    "a gap without a delete": (("history_no_gap_but_after_delete",), lambda v: [v(1, end=2), v(3, "FR", end=None)]),
-    "an end without a delete": (("history_no_gap_but_after_delete",), lambda v: [v(1, end=2)]),
-    "neighbours alike": (("history_neighbours_differ",), lambda v: [v(1, end=4), v(4, end=None)]),
-    "neighbours alike in NULL": (("history_neighbours_differ",), lambda v: [v(1, None, end=4), v(4, None, end=None)]),
-    "current and ended": (("history_current_is_open",), lambda v: [v(1, end=5, current=True)]),
-    "open and not current": (("history_current_is_open",), lambda v: [v(1, end=None, current=None)]),
-    "no unknown member": (("history_unknown_member",), lambda v: [v(1, end=None), "without"]),
-    "two unknown members": (("history_unknown_member",), lambda v: [v(1, end=None), v(1, end=None, key=0)]),
-}
+ONE_CURRENT, NO_OVERLAP, NO_GAP, NEIGHBOURS_DIFFER, CURRENT_IS_OPEN, UNKNOWN_MEMBER = INVARIANTS
 UNKNOWN = (0, "unknown", None, None, None, None, datetime(1900, 1, 1, tzinfo=UTC), None, True)
+# Things, each by its versions (first day, last day, country), and what they break. Each was deleted on day 5.
+THINGS = {
+    "good": ([(1, 2, "DE"), (2, 5, "FR"), (6, None, "FR")], ()),
+    "good and gone": ([(1, 5, None)], ()),
+    "two without end": ([(1, None, "DE"), (2, None, "FR")], (ONE_CURRENT, NO_OVERLAP)),
+    "overlapping": ([(1, 3, "DE"), (2, None, "FR")], (NO_OVERLAP,)),
+    "ending before it begins": ([(7, 5, "DE")], (NO_OVERLAP,)),
+    "a gap without a delete": ([(1, 2, "DE"), (3, None, "FR")], (NO_GAP,)),
+    "a gap before the delete": ([(1, 4, "DE"), (6, None, "FR")], (NO_GAP,)),
+    "an end without a delete": ([(1, 2, "DE")], (NO_GAP,)),
+    "neighbours alike": ([(1, 4, "DE"), (4, None, "DE")], (NEIGHBOURS_DIFFER,)),
+    "neighbours alike in NULL": ([(1, 4, None), (4, None, None)], (NEIGHBOURS_DIFFER,)),
+    "current and ended": ([(1, 5, "DE", True)], (CURRENT_IS_OPEN,)),
+    "open and not current": ([(1, None, "DE", None)], (CURRENT_IS_OPEN,)),
+}
+
+
+def stretch(number, thing, start, end, country, *current):
+    ends = None if end is None else at(end)
+    return (number, thing, None, country, None, None, at(start), ends, *(current or (end is None,)))
 
 
 def test_every_way_to_break_a_history_is_counted_and_a_good_one_breaks_nothing(spark):
-    """One table per way, as a thing of its own key; deletes are on day 5 and 7."""
-    numbers = itertools.count(1)
-
-    def version(start, country="DE", *, end, current="as end", key=None):
-        own = (next(numbers) if key is None else key, "C1", None, country, None, None, at(start), None if end is None else at(end))
-        return (*own, end is None if current == "as end" else current)
-
+    """What no contract writes is asked of every history, after every run."""
+    made = [(thing, one) for thing, (found, _) in THINGS.items() for one in found]
+    rows = [stretch(number, thing, *one) for number, (thing, one) in enumerate(made, start=1)]
     schema = ", ".join(f"{item.name} {item.type}" for item in DIM.columns)
-    gone = spark.createDataFrame([("C1", None, at(5)), ("C1", None, at(7)), ("C2", None, at(2))], "customer_id string, region string, _at timestamp")
-    good = [UNKNOWN, version(1, end=2), version(2, "FR", end=5), version(6, "FR", end=7), version(8, "FR", end=None)]
+    gone = spark.createDataFrame([(thing, None, at(5)) for thing in THINGS], "customer_id string, region string, _at timestamp")
 
-    def breaks(rows):
-        counted = broken_versions(spark.createDataFrame(rows, schema), DIM, gone)
-        return {invariant: number for invariant, number in counted.items() if number}
+    def breaks(*rows):
+        return broken_versions(spark.createDataFrame(rows, schema), DIM, gone)
 
-    assert {} == breaks(good)
-    for name, (invariants, rows) in BROKEN.items():
-        made = rows(version)
-        found = breaks([row for row in made if row != "without"] + ([] if "without" in made else [UNKNOWN]))
-        assert dict.fromkeys(invariants, 1) == found, name
+    assert dict.fromkeys(INVARIANTS, 0) == breaks(UNKNOWN, *(row for row in rows if row[1].startswith("good")))
+    wanted = Counter(invariant for _, breaking in THINGS.values() for invariant in breaking)
+    assert {**wanted, UNKNOWN_MEMBER: 0} == breaks(UNKNOWN, *rows)
+    assert ({**wanted, UNKNOWN_MEMBER: 1}, {**wanted, UNKNOWN_MEMBER: 1}) == (breaks(*rows), breaks(UNKNOWN, UNKNOWN, *rows))
 
 
 # ---- through the tables

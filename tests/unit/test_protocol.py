@@ -9,7 +9,7 @@ import pytest
 
 from shared.core.errors import ClaimRefused, DeployedMidRun, StaleFence
 from tests.fakes import START
-from tests.machine import Machine, dim_product, fact_sales, table
+from tests.machine import Machine, dim_product, fact_sales
 
 AT = START
 
@@ -357,17 +357,6 @@ def test_a_job_with_an_old_fence_stops_before_it_writes():
     with pytest.raises(StaleFence):
         machine._glue("run-7", 1, "ingest", "main")
 
-    assert {} == machine.tables.tables
-
-
-def test_a_lake_with_a_load_that_no_job_serves_is_refused_before_anything_is_touched():
-    """What compiles and cannot run yet says so at once, with its file."""
-    machine = Machine()
-    history = table("gold.dim_customer", "scd2", inputs=("silver.orders",), origin="silver.orders")
-    machine.lake = replace(machine.lake, tables=(*machine.lake.tables, history))
-
-    assert "failed" == machine.run()
-    assert "lake/gold.dim_customer.yaml" in machine.notify.alerts[-1]["text"]
     assert {} == machine.tables.tables
 
 

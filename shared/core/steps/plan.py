@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.core.errors import ContractError, LockHeld
+from shared.core.errors import LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of
 from shared.core.layout import plan_key
@@ -23,7 +23,6 @@ def plan(
     if request.scheduled is not None and state.take_schedule(request.scheduled, request.run) != request.run:
         log.event("schedule_already_run", scheduled=request.scheduled)
         return PlanAnswer(fence=0, recover=None, duplicate=True, groups=())
-    _refuse_unserved(pinned.lake)
     at = clock()
     fence = _take_lock(request, pinned, state, executions, at)
     state.start_run(_new_record(request.run, fence, at))
@@ -36,14 +35,6 @@ def plan(
     groups = groups_of(lake, "ingest", [table.name for table in lake.sources])
     log.event("planned", fence=fence, tables=len(lake.tables), groups=list(groups))
     return PlanAnswer(fence=fence, recover=None, duplicate=False, groups=groups)
-
-
-def _refuse_unserved(lake: Lake) -> None:
-    """The compiler validates more than this version's jobs can load: say so before anything is touched."""
-    for table in lake.tables:
-        from_log = table.load == "merge" and not str(table.origin).startswith("bronze.")
-        if table.load == "scd2" or from_log:
-            raise ContractError(f"{table.file}: this version's jobs do not load `{table.load}` from {table.origin}; leave the table out for now")
 
 
 def _take_lock(request: PlanRequest, pinned: PinnedLake, state: State, executions: Executions, at: datetime) -> int:
