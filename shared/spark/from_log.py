@@ -24,7 +24,7 @@ class _FromLog:
 
     def _changed(self, key: tuple[str, ...]) -> DataFrame | None:
         changed = changed_rows(self._store, self._read)
-        return None if changed is None else changed.select(*(column(name) for name in key)).distinct()
+        return None if changed is None else changed.select(*(column(name) for name in key))
 
     def _events(self, keys: DataFrame | None, key: tuple[str, ...]) -> DataFrame:
         """The log's rows and `_deleted`: whether they say that the thing was deleted."""
@@ -57,7 +57,8 @@ class LatestOf(_FromLog):
         return self._table.key
 
     def affected(self) -> DataFrame | None:
-        return self._changed(self.together)
+        changed = self._changed(self.together)
+        return None if changed is None else changed.distinct()
 
     def rows(self, keys: DataFrame | None) -> DataFrame:
         if self._table.sequence is None:
