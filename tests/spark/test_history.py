@@ -328,13 +328,13 @@ def test_runs_over_batches_in_any_order_give_a_replay_of_all_and_facts_as_duckdb
     archive.create(LATEST, ORDERS)
     archive.place([(f"C{dice.randrange(42)}", days + dice.choice((0, 0.5))) for days in range(-1, 10) for _ in range(12)])
     orders = [utc(row) for row in archive.rows(ORDERS)]
-    heard = []
+    heard, taken_back = [], 0
 
     for batch in (events[:120], events[120:150], events[150:]):
         archive.hear([*batch, *heard[:3]])  # some come again
         heard += batch
         archive.derive(LATEST)
-        staged = archive.run(DIM, FACT)
+        taken_back += archive.run(DIM, FACT)["gold.dim_customer"].deletes
 
         dim = [utc(row) for row in archive.rows(DIM) if row[0] != 0]
         assert expected(distinct(heard)) == known(dim)
@@ -342,7 +342,7 @@ def test_runs_over_batches_in_any_order_give_a_replay_of_all_and_facts_as_duckdb
         living = latest_states(distinct(heard), key=("customer_id", "region"), at="updated_at", is_delete=lambda one: one["is_deleted"])
         assert sorted(repr(tuple(one.values())) for one in living) == sorted(repr(utc(row[1:])) for row in archive.rows(LATEST) if not row[0])
         assert as_of([row for row in dim if row[2] is None], orders) == sorted(archive.rows(FACT))
-    assert staged["gold.dim_customer"].deletes > 0  # late events moved when versions begin
+    assert taken_back > 0  # versions that late events showed not to have been
     again, latest = archive.run(DIM, FACT, rebuild=True), archive.derive(LATEST, rebuild=True)
     assert {(0, 0)} == {(done.upserts, done.deletes) for done in again.values()}
     assert latest.unchanged
