@@ -6,6 +6,8 @@ SluiceError
 │   └── StateUnavailable        DynamoDB, S3 or Glue throttled or did not answer
 ├── DataRejected            halts one table; the rest of the run goes on
 │   ├── MissingColumn           the source lacks a required column
+│   ├── ObjectGone              a frozen file is no longer there
+│   ├── SnapshotTooSmall        a snapshot holds far fewer rows than are known
 │   └── SchemaMismatch          a table on disk does not fit its contract
 └── Terminal                stops the run; somebody must look
     ├── ContractError           the contract or lake.json does not hold together
@@ -43,6 +45,14 @@ class DataRejected(SluiceError):
 
 class MissingColumn(DataRejected):
     """The source lacks a required column."""
+
+
+class ObjectGone(DataRejected):
+    """A frozen file is no longer there."""
+
+
+class SnapshotTooSmall(DataRejected):
+    """A snapshot holds far fewer rows than are known."""
 
 
 class SchemaMismatch(DataRejected):

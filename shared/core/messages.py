@@ -46,10 +46,14 @@ class Certified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before)."""
+    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before).
+
+    `manifest` is the document that holds what is known of its files after that batch; None where it has none.
+    """
 
     position: datetime | None
     seq: int
+    manifest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One frozen window of a source: half-open [lo, hi) of the watermark column."""
+    """One frozen window of a source: half-open [lo, hi) of the watermark column.
+
+    Of files: the objects that the document `manifest` lists; of a snapshot: all there is. Their lo and hi are the instants of freezing.
+    """
 
     batch_id: str
     seq: int
@@ -72,6 +79,7 @@ class Batch:
     run: str  # that froze it
     fence: int
     outcome: Outcome | None
+    manifest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +174,13 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCounts:
-    """read = accepted + rejected + seen."""
+    """read = accepted + rejected + seen. `deleted` counts rows of the accepted lane that nobody read: keys a snapshot no longer holds."""
 
     read: int
     accepted: int
     rejected: int
     seen: int
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +200,8 @@ class BatchEvidence:
     null_positions: int  # rows of the source whose watermark column is NULL: in no window
     reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
     rules: tuple[RuleResult, ...]
+    manifest: str | None = None  # of files: the document that listed what was read
+    warnings: tuple[str, ...] = ()  # what the job saw that is no error; the gate repeats each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def changes_of(store: Store, table: Table, inputs: tuple[InputRead, ...], target
     """The weighed change set against `target` (None: an empty table). With `rebuild`, or where no feed can tell, every key is compared."""
     recipe, schema = _recipe(store, table, inputs), stored_schema(table)
     old = as_stored(target, table, schema) if target is not None else no_rows(store.spark, schema)
-    with computed_keys(None if rebuild else recipe.affected()) as keys:
+    with computed_keys(None if rebuild else recipe.affected(), table) as keys:
         if keys is not None:
             old = only_keys(old, keys, recipe.together)
         columns = tuple(schema.names)

@@ -12,7 +12,7 @@ from shared.core.errors import SchemaMismatch
 from shared.core.ports import InputRead
 from shared.spark.frames import contract_schema, fields_of, laid_over, names, only_keys, type_differences
 from shared.spark.literal_rows import no_rows
-from shared.spark.refusals import SPARK_FAILED
+from shared.spark.refusals import SPARK_FAILED, halting
 from shared.spark.rules import column
 from shared.spark.silver import live
 from shared.spark.store import Store
@@ -87,14 +87,17 @@ def changed_rows(store: Store, read: InputRead) -> DataFrame | None:
 
 
 @contextmanager
-def computed_keys(keys: DataFrame | None) -> Iterator[DataFrame | None]:
-    """Keys computed now and kept while the block runs: files that a feed needs may be vacuumed, which only reading them tells. None then."""
+def computed_keys(keys: DataFrame | None, table: Table) -> Iterator[DataFrame | None]:
+    """Keys computed now and kept while the block runs: files that a feed needs may be vacuumed, which only reading them tells. None then.
+
+    Raises DataRejected for what rows of `table`'s inputs forbid.
+    """
     if keys is None:
         yield None
         return
     kept = keys.persist(StorageLevel.DISK_ONLY)
     try:
-        yield kept if _is_readable(kept) else None
+        yield kept if _is_readable(kept, table) else None
     finally:
         kept.unpersist()
 
@@ -108,13 +111,14 @@ def _feed(store: Store, table: Table, first: int, last: int) -> DataFrame | None
         raise
 
 
-def _is_readable(keys: DataFrame) -> bool:
-    try:
-        keys.count()
-    except SPARK_FAILED as failed:
-        if _feed_is_gone(failed):
-            return False
-        raise
+def _is_readable(keys: DataFrame, table: Table) -> bool:
+    with halting(table):
+        try:
+            keys.count()
+        except SPARK_FAILED as failed:
+            if _feed_is_gone(failed):
+                return False
+            raise
     return True
 
 

@@ -1,22 +1,24 @@
 """ingest: freeze windows, land each as one batch of bronze, write its rejects and the evidence. Read the source once a window, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from shared.core.batches import holds_rows, last_commit, reissue, reusable
+from shared.core.batches import begun_by_us, holds_rows, last_commit, reissue, reusable, unknown_batches
 from shared.core.errors import BadState, DataRejected
+from shared.core.files import Manifest, next_manifest
+from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
-from shared.core.messages import Batch, BatchEvidence, IngestEvidence
-from shared.core.window import Freezer, next_batch, upper_bound
-from shared.spec.lake import Table
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
+from shared.core.window import Freezer, next_batch, next_files, next_snapshot, upper_bound
+from shared.spec.lake import Source, Table
 
 
 def ingest(ctx: JobContext) -> None:
     """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
     claim_group(ctx)
-    for table in ctx.lake.sources:
-        if table.group == ctx.job.group:
-            _ingest_table(ctx, table)
+    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group]):
+        ctx.at_once([partial(_ingest_table, ctx, table) for table in wave])
 
 
 def _ingest_table(ctx: JobContext, table: Table) -> None:
@@ -44,16 +46,20 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
 
 
 def _land_windows(ctx: JobContext, table: Table) -> Iterator[BatchEvidence]:
-    base = _certified_version(ctx, table)
+    progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
+    base, commits = _certified_version(ctx, table, progress, pending)
     newest_below = base
-    for batch in _windows(ctx, table):
-        evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
+    for batch in _windows(ctx, table, progress, pending):
+        evidence = _land(ctx, table, batch, last_commit(commits, batch.batch_id), newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
 
 
-def _certified_version(ctx: JobContext, table: Table) -> int:
-    """The version whose successors may hold pending batches; creates a table that is not there."""
+def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> tuple[int, Sequence[LogCommit]]:
+    """The version whose successors may hold pending batches, and the log's commits since; creates a table that is not there.
+
+    Raises BadState for one that is not ours. One reading serves all batches: the job itself adds one commit a batch, after it asked for that batch's.
+    """
     path, entry = table_path(table), ctx.state.certified().tables.get(table.name)
     latest = ctx.delta_log.latest(path)
     if latest is None:
@@ -61,37 +67,84 @@ def _certified_version(ctx: JobContext, table: Table) -> int:
             raise BadState(
                 f"{table.name} is certified at version {entry.version} but there is no table at {path}; restore it from the bucket's versions"
             )
-        return ctx.tables.create(table, ctx.writer, ctx.guard)
+        return ctx.tables.create(table, ctx.writer, ctx.guard), ()
     if entry is not None and entry.version > latest:
         raise BadState(f"{table.name} is certified at version {entry.version} but its log ends at {latest}")
-    return 0 if entry is None else entry.version
+    commits = ctx.delta_log.commits(path, -1 if entry is None else entry.version)
+    unknown = unknown_batches(commits, pending, after_seq=progress.seq)
+    if unknown or (entry is None and not begun_by_us(commits)):
+        raise BadState(
+            f"{table.name} has data at {path} that no run of this lake froze or created ({', '.join(unknown[:5]) or 'its first version'}); "
+            "restore the state table to a point in time that knows it, or move it away"
+        )
+    return (0 if entry is None else entry.version), commits
 
 
-def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
+def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch]) -> Iterator[Batch]:
     """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`."""
-    progress = ctx.state.progress(table.name)
-    pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
+    pending = [batch for batch in known if batch.seq > progress.seq]
     yield from pending[: ctx.max_windows]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
-    job, bound = ctx.job, upper_bound(ctx.sources.clock(table), table.source.watermark)
-    freezer = Freezer(run=job.run, fence=job.fence, at=ctx.clock())
-    while len(pending) < ctx.max_windows:
-        batch = next_batch(table, progress, pending, bound, freezer)
-        if batch is None:
-            return
+    kind = _file_windows if table.source.files else _snapshots if table.source.snapshot else _column_windows
+    for batch in kind(ctx, table, table.source, progress, pending):
+        job = ctx.job
         ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
         ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat())
         pending.append(batch)
         yield batch
+        if len(pending) >= ctx.max_windows:
+            return
 
 
-def _land(ctx: JobContext, table: Table, batch: Batch, *, base: int, newest_below: int) -> BatchEvidence:
-    commit = last_commit(ctx.delta_log.commits(table_path(table), base), batch.batch_id)
+# Each of these gives the batches to freeze; the caller adds each to `pending` before it asks for the next.
+
+
+def _column_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    bound, freezer = upper_bound(ctx.sources.clock(table), source.windows), _freezer(ctx)
+    while (batch := next_batch(table, progress, pending, bound, freezer)) is not None:
+        yield batch
+
+
+def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    """One a run. While an earlier one is halted there is no other: every one behind it would wait, and be read again with it."""
+    if any(batch.outcome is not None and batch.outcome.verdict == "halt" for batch in pending):
+        return
+    batch = next_snapshot(table, progress, pending, ctx.sources.clock(table).now, _freezer(ctx))
+    if batch is not None:
+        yield batch
+
+
+def _file_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    """From one listing; each manifest is written before its batch is pending. The first batch ever is frozen even if it is empty."""
+    if source.files is None:
+        raise ValueError(f"{table.name} is not read from files")
+    known = next((batch.manifest for batch in reversed(pending) if batch.manifest is not None), progress.manifest)
+    inventory = {} if known is None else ctx.documents.get(known, Manifest).inventory
+    listed = ctx.sources.objects(table)
+    while True:
+        frozen = next_manifest(source.files, listed, inventory)
+        first = progress.seq == 0 and not pending
+        if not frozen.objects and not first:
+            return
+        batch = next_files(table, progress, pending, _freezer(ctx))
+        check_writer(ctx)
+        ctx.documents.put(str(batch.manifest), frozen)
+        yield batch
+        inventory = frozen.inventory
+
+
+def _freezer(ctx: JobContext) -> Freezer:
+    return Freezer(run=ctx.job.run, fence=ctx.job.fence, at=ctx.clock())
+
+
+def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None, *, newest_below: int) -> BatchEvidence:
+    """`commit` is the batch's last one, of an earlier run."""
     if commit is not None and reusable(table, batch, commit, newest_below=newest_below):
         evidence, how = reissue(commit), "batch_reused"
     else:
-        evidence = ctx.tables.land(table, batch, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
+        objects = () if batch.manifest is None else ctx.documents.get(batch.manifest, Manifest).objects
+        evidence = ctx.tables.land(table, batch, objects=objects, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
         how = "batch_landed"
     if evidence.version is not None:
         ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run))

@@ -41,9 +41,12 @@ class JdbcSources:
     def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
         return self.patiently(table, lambda: self._window(table, lo, hi))
 
+    def snapshot(self, table: Table) -> DataFrame:
+        return self.patiently(table, lambda: self._rows(table, where=""))
+
     def null_positions(self, table: Table) -> int:
         source = _source(table)
-        query = f"select count(*) as rows_without from {source.relation} where {source.watermark.column} is null"
+        query = f"select count(*) as rows_without from {source.relation} where {source.windows.column} is null"
         row = self.patiently(table, lambda: self._query(table, query).first())
         return int(row["rows_without"]) if row else 0
 
@@ -54,24 +57,26 @@ class JdbcSources:
         return self._patience.ask(table, action, secret=self._connection(table).password)
 
     def _window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+        dialect, position = self._dialect(table), _source(table).windows.column
+        return self._rows(table, where=f" where {position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}")
+
+    def _rows(self, table: Table, *, where: str) -> DataFrame:
         source, dialect = _source(table), self._dialect(table)
         found = self._columns(table)
-        position = source.watermark.column
-        wanted = [item.name for item in table.columns if item.name.lower() in found]
+        columns = [item.name for item in table.columns if item.name not in source.made]
+        wanted = [name for name in columns if name.lower() in found]
         # names stand unquoted: one contract serves databases that fold to lower and to upper case
         expressions = ", ".join(f"{dialect.readable(name, found[name.lower()])} as {name}" for name in wanted)
-        where = f"{position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}"
-        rows = self._query(table, f"select {expressions} from {source.relation} where {where}")
-        return rows.select(
-            *(_given(rows, item.name) if item.name.lower() in found else F.lit(None).cast("string").alias(item.name) for item in table.columns)
-        )
+        rows = self._query(table, f"select {expressions} from {source.relation}{where}")
+        return rows.select(*(_given(rows, name) if name.lower() in found else F.lit(None).cast("string").alias(name) for name in columns))
 
     def _columns(self, table: Table) -> dict[str, str]:
         """The source's columns, lower-cased, and their Spark types. Raises MissingColumn naming what the contract requires and is not there."""
         source = _source(table)
         schema = self._query(table, f"select * from {source.relation}").schema
         found = {field.name.lower(): field.dataType.simpleString() for field in schema.fields}
-        required = {item.name for item in table.columns if item.required} | {source.watermark.column}
+        required = {item.name for item in table.columns if item.required and item.name not in source.made}
+        required |= {source.watermark.column} if source.watermark else set()
         missing = sorted(name for name in required if name.lower() not in found)
         if missing:
             raise MissingColumn(
