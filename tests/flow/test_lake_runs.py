@@ -7,7 +7,10 @@ from pathlib import Path
 from local.laptop import Laptop
 from tests.flow.lake_reader import Lake, assert_balanced, assert_gold_equals_the_source
 
-TABLES = ("silver.orders", "silver.customers", "silver.products", "silver.fx_rates", "gold.dim_product", "gold.fact_sales", "gold.dim_date")
+TABLES = (
+    *("silver.orders", "silver.customer_changes", "silver.customers", "silver.products", "silver.fx_rates"),
+    *("gold.dim_customer", "gold.dim_product", "gold.fact_sales", "gold.dim_date"),
+)
 LAKE = Path(__file__).resolve().parents[2] / "lake"
 
 
