@@ -1,16 +1,15 @@
 """Owns what a computed table reads: the rows of an input as a run sees them, and what changed in it since the table consumed it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from shared.core.errors import SchemaMismatch
 from shared.core.ports import InputRead
-from shared.spark.frames import contract_schema, fields_of, laid_over, names, only_keys, type_differences
+from shared.spark.frames import computed_once, contract_schema, fields_of, laid_over, names, only_keys, type_differences
 from shared.spark.literal_rows import no_rows
 from shared.spark.refusals import SPARK_FAILED, halting
 from shared.spark.rules import column
@@ -88,18 +87,9 @@ def changed_rows(store: Store, read: InputRead) -> DataFrame | None:
 
 @contextmanager
 def computed_keys(keys: DataFrame | None, table: Table) -> Iterator[DataFrame | None]:
-    """Keys computed now and kept while the block runs: files that a feed needs may be vacuumed, which only reading them tells. None then.
-
-    Raises DataRejected for what rows of `table`'s inputs forbid.
-    """
-    if keys is None:
-        yield None
-        return
-    kept = keys.persist(StorageLevel.DISK_ONLY)
-    try:
-        yield kept if _is_readable(kept, table) else None
-    finally:
-        kept.unpersist()
+    """The keys of `table` to recompute, computed; None for all of them, and where the feed they come from can no longer be read."""
+    with ExitStack() as kept:
+        yield None if keys is None else _computed(keys, table, kept)
 
 
 def _feed(store: Store, table: Table, first: int, last: int) -> DataFrame | None:
@@ -111,15 +101,17 @@ def _feed(store: Store, table: Table, first: int, last: int) -> DataFrame | None
         raise
 
 
-def _is_readable(keys: DataFrame, table: Table) -> bool:
+def _computed(keys: DataFrame, table: Table, kept: ExitStack) -> DataFrame | None:
+    """The keys, computed now: only reading tells that files the feed needs are vacuumed, then None. Raises DataRejected for what rows forbid."""
     with halting(table):
         try:
-            keys.count()
+            once = kept.enter_context(computed_once(keys))
+            once.count()
         except SPARK_FAILED as failed:
             if _feed_is_gone(failed):
-                return False
+                return None
             raise
-    return True
+    return once
 
 
 def _feed_is_gone(failed: BaseException) -> bool:
