@@ -401,7 +401,9 @@ class FakeLake:
         for batch_id, lanes in sorted(self._versions(origin)[-1].content.items()):
             if after_seq < int(batch_id.rsplit("-", 1)[1]) <= up_to_seq:
                 for row in lanes["accepted"]:
-                    if row["id"] not in new or _order(new[row["id"]]) < _order(row):
+                    if table.load == "log":
+                        new[_order(row)] = row  # every state, once
+                    elif row["id"] not in new or _order(new[row["id"]]) < _order(row):
                         new[row["id"]] = row
         return self._write(table, old, new, writer, guard)
 
@@ -410,7 +412,7 @@ class FakeLake:
         target = self._versions(table)[-1].content
         return self._write(table, target, self._compute(table, inputs, target, rebuild=rebuild), writer, guard)
 
-    def check(self, table, version):
+    def check(self, table, version, *, consumed):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
 
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
@@ -509,7 +511,7 @@ class FakeLake:
         if read.overlay is not None:
             upserts, deletes = self.staging[read.overlay]
             content = {key: row for key, row in (content | upserts).items() if key not in deletes}
-        return {key: row for key, row in content.items() if not row.get("deleted")}
+        return living(read.table, content)
 
     def _write(self, table, old, new, writer, guard):
         inserted, updated, deleted = (
@@ -564,6 +566,11 @@ class FakeLake:
             return commit.version
 
         return self.world.effect(f"delta.commit {table.name}", put)
+
+
+def living(table: Table, content: Mapping[Any, Row]) -> dict[Any, Row]:
+    """What a reader sees: tombstones are left out; a log's deletes are states like others."""
+    return {key: row for key, row in content.items() if table.load == "log" or not row.get("deleted")}
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ from shared.core.steps.publish import publish
 from shared.core.steps.refine import refine
 from shared.core.steps.stage import stage
 from shared.spec.lake import Column, Lake, PinnedLake, Relationship, Rule, Source, Table, Tolerance, Watermark
-from tests.fakes import START, FakeDocuments, FakeExecutions, FakeLake, FakeLog, FakeNotify, FakeState, Killed, Shop, World, digest_of
+from tests.fakes import START, FakeDocuments, FakeExecutions, FakeLake, FakeLog, FakeNotify, FakeState, Killed, Shop, World, digest_of, living
 
 JOBS = {"ingest": ingest, "refine": refine, "stage": stage, "publish": publish}
 
@@ -228,7 +228,7 @@ class Machine:
         entry = self.state._certified.tables.get(name)
         if entry is None:
             return {}
-        return {key: row for key, row in self.tables.tables[name][entry.version].content.items() if not row.get("deleted")}
+        return living(self.lake.table(name), self.tables.tables[name][entry.version].content)
 
     def latest(self, name: str) -> dict:
         versions = self.tables.tables.get(name, [])

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from shared.core.choice import nearest, table_named
 from shared.core.errors import RequestRefused
 from shared.core.messages import Bypass
-from shared.core.verdict import rejects_rows, speaks_of_classified
+from shared.core.verdict import never_bypassed, rejects_rows
 from shared.spec.lake import Lake, Rule, Table
 
 LONGEST = timedelta(days=30)
@@ -37,10 +37,9 @@ def _rule_named(table: Table, name: str) -> Rule:
 
 
 def _refuse_rule(table: Table, rule: Rule) -> None:
-    if speaks_of_classified(table, rule.id):
-        raise RequestRefused(
-            f"{table.name}: {rule.id} is about a classified column, and such a rule is never bypassed; mend the source or {table.file}"
-        )
+    why = never_bypassed(table, rule.id)
+    if why is not None:
+        raise RequestRefused(f"{table.name}: {rule.id} is never bypassed: {why}; mend the source or {table.file}")
     if rule.severity != "critical":
         raise RequestRefused(f"{table.name}: {rule.id} is a warning already; it halts nothing")
     if rejects_rows(table, rule):

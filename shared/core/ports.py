@@ -254,10 +254,11 @@ class Tables(Protocol):
         batches <= up_to_seq and nothing else. Computes the rows that differ first; with none, writes nothing."""
 
     def derive(self, table: Table, inputs: tuple[InputRead, ...], *, rebuild: bool, writer: Writer, guard: Guard) -> Written:
-        """A silver `derive` or `replace` table: compute its change set and apply it in one commit; with none, write nothing."""
+        """A silver table computed from silver (`derive`, `replace`, `scd2`, `merge` from a log): compute its change set and apply it in one commit;
+        with none, write nothing."""
 
-    def check(self, table: Table, version: int) -> tuple[RuleResult, ...]:
-        """Count the table's rules over its whole live content at `version`."""
+    def check(self, table: Table, version: int, *, consumed: Mapping[str, int]) -> tuple[RuleResult, ...]:
+        """Count the table's rules over its whole live content at `version`. `consumed`: what that content was computed from."""
 
     def stage(
         self, table: Table, inputs: tuple[InputRead, ...], *, target_version: int | None, rebuild: bool, path: str, overlays: Mapping[str, str]

@@ -55,29 +55,39 @@ def judge_table(table: Table, results: Sequence[RuleResult], *, at: datetime) ->
 
 def judge_rule(rule: Rule, result: RuleResult, *, at: datetime) -> tuple[Finding, ...]:
     """No finding when the rule holds, one when it is broken. `at` is plan's time, from which freshness is measured."""
-    broken = {"row": _broken_share, "unique": _broken_share, "relationship": _broken_share, "table": _broken_value}.get(rule.kind)
+    broken = {"row": _broken_share, "unique": _broken_share, "relationship": _broken_share, "history": _broken_share, "table": _broken_value}.get(
+        rule.kind
+    )
     message = _stale(rule, result, at) if broken is None else broken(rule, result)
     return () if message is None else (Finding(rule=rule.id, severity=rule.severity, message=message),)
 
 
 def with_bypasses(table: Table, findings: Iterable[Finding], bypasses: Iterable[Bypass], *, at: datetime) -> tuple[Finding, ...]:
-    """Turn critical findings of bypassed rules into warnings that say so. Rules on classified columns are never bypassed."""
+    """Turn critical findings of bypassed rules into warnings that say so. Rules on classified columns are never bypassed, nor is a history's
+    own invariant: one that does not hold is a fault of the engine, and facts would join the wrong version."""
     granted = {bypass.rule: bypass for bypass in bypasses if bypass.table == table.name and bypass.expires > at}
     return tuple(_bypassed(table, finding, granted.get(finding.rule or "")) for finding in findings)
 
 
 def _bypassed(table: Table, finding: Finding, bypass: Bypass | None) -> Finding:
-    if bypass is None or finding.severity != "critical" or speaks_of_classified(table, bypass.rule):
+    if bypass is None or finding.severity != "critical" or never_bypassed(table, bypass.rule) is not None:
         return finding
     note = f" (bypassed by {bypass.approver}, {bypass.ticket}, until {bypass.expires:%Y-%m-%d %H:%M} UTC: {bypass.reason})"
     return Finding(rule=finding.rule, severity="warning", message=finding.message + note)
 
 
-def speaks_of_classified(table: Table, rule_id: str) -> bool:
-    """Whether a rule is about a classified column, by its element, its arguments or its condition."""
+def never_bypassed(table: Table, rule_id: str) -> str | None:
+    """Why no bypass holds for a rule; None where one may."""
     rule = next((rule for rule in table.rules if rule.id == rule_id), None)
+    if rule is not None and rule.kind == "history":
+        return "it is a history's own invariant"
+    return "it speaks of a classified column" if rule is not None and _speaks_of_classified(table, rule) else None
+
+
+def _speaks_of_classified(table: Table, rule: Rule) -> bool:
+    """By its element, its arguments or its condition."""
     classified = {column.name for column in table.columns if column.classification}
-    if rule is None or not classified:
+    if not classified:
         return False
     words = rule.kwargs.values()
     named = {

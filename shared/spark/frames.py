@@ -17,6 +17,7 @@ from shared.spec.lake import Table
 from shared.spec.stored_types import is_widened
 
 CHANGE = "_change"  # insert, update, delete
+DELETED = "_deleted"  # a state that says: the thing is gone
 _OLD, _NEW = "_old", "_new"
 
 
@@ -82,10 +83,11 @@ def to_contract(frame: DataFrame, table: Table) -> DataFrame:
         raise SchemaMismatch(f"{table.name}: its SQL gives a type that {table.file} cannot take ({refused.getCondition()})") from None
 
 
-def latest_per_key(rows: DataFrame, table: Table, sequence: str, deleted: str) -> DataFrame:
-    """One row per key: the greatest by (sequence, operation, content). A delete beats an upsert of the same sequence; NULL sequences are smallest."""
+def latest_per_key(rows: DataFrame, table: Table, sequence: str, deleted: str, *, content: Sequence[str]) -> DataFrame:
+    """One row per key: the greatest by (sequence, operation, digest of the columns `content`). A delete beats an upsert of the same sequence;
+    NULL sequences are smallest."""
     keys, columns = table.key, names(table)
-    ranked = rows.withColumn("_order", F.struct(column(sequence), column(deleted), row_digest(rows, columns)))
+    ranked = rows.withColumn("_order", F.struct(column(sequence), column(deleted), row_digest(rows, content)))
     kept = [*columns, deleted, "_order"]
     best = ranked.groupBy(*(column(key).alias(f"_key_{key}") for key in keys)).agg(
         F.max_by(F.struct(*(column(name) for name in kept)), F.col("_order")).alias("_best")

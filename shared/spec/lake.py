@@ -15,7 +15,7 @@ Layer = Literal["bronze", "silver", "gold"]
 Load = Literal["append", "log", "merge", "scd2", "derive", "replace"]
 Severity = Literal["critical", "warning"]
 Mask = Literal["hmac", "redact", "partial"]
-RuleKind = Literal["row", "unique", "table", "relationship", "freshness"]
+RuleKind = Literal["row", "unique", "table", "relationship", "freshness", "history"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
 FileFormat = Literal["csv", "json", "parquet"]
 SourceKind = Literal["windows", "snapshot", "files"]
@@ -57,9 +57,9 @@ class Limit:
 class Rule:
     """One rule of a table.
 
-    `expectation` is Great Expectations' name (or `expect_row`, `relationship`, `freshness`), `kwargs` its keyword arguments without
-    `mostly`. A row or unique rule holds when the share of unexpected among non-missing values is at most 1 - mostly, or within `limit`
-    where the contract wrote an ODCS comparison. Table rules compare `observed_value` with min_value/max_value of `kwargs`.
+    `expectation` is Great Expectations' name (or `expect_row`, `relationship`, `freshness`, one of `spec.history`), `kwargs` its keyword
+    arguments without `mostly`. A row or unique rule holds when the share of unexpected among non-missing values is at most 1 - mostly, or
+    within `limit` where the contract wrote an ODCS comparison. Table rules compare `observed_value` with min_value/max_value of `kwargs`.
     `id` is unique in its table and is the reason a rejected row carries.
     """
 
@@ -196,8 +196,8 @@ class Table:
     relationships: tuple[Relationship, ...]
     source: Source | None  # append
     origin: str | None  # log, merge, scd2: the table it is loaded `from`
-    sequence: str | None  # log, merge: the column that orders a key's states
-    delete_when: str | None  # SQL condition over the origin's columns
+    sequence: str | None  # log, merge: the column that orders a key's states; scd2: its log's
+    delete_when: str | None  # SQL condition over the origin's columns; of what is made from a log, the log's own unless it has one
     history: History | None  # scd2
     sql: str | None  # derive, replace: Spark SQL over `layer.table` names
     affected_sql: str | None  # derive: target keys to recompute, over `changed.layer.table` and plain tables

@@ -239,7 +239,10 @@ class Shop:
         return self.tables.land(of, batch(of, seq, lo, hi), holds_rows=holds_rows, writer=WRITER, guard=self.guard)
 
     def lay(self, seq, rows, *, of=ORDERS):
-        """Accepted rows of a batch as landing would leave them, without landing and without Spark: for tests of what reads bronze."""
+        """Accepted rows of a batch as landing would leave them, without landing and without Spark: for tests of what reads bronze.
+
+        Columns that the contract gained since are added, as landing does.
+        """
         count = len(rows)
         lead = {
             "_run_date": pa.array([date(2026, 12, 11)] * count, pa.date32()),
@@ -253,7 +256,7 @@ class Shop:
         }
         own = _arrow_table(rows, contract_schema(of))
         laid = pa.table(lead | dict(zip(own.column_names, own.columns, strict=True)))
-        write_deltalake(str(self.root / table_path(of)), laid, mode="append", partition_by=["_run_date", "_lane"])
+        write_deltalake(str(self.root / table_path(of)), laid, mode="append", schema_mode="merge", partition_by=["_run_date", "_lane"])
 
     def merge(self, of=SILVER_ORDERS, origin=ORDERS, *, after, up_to, rebuild=False):
         return self.tables.merge(of, origin, after_seq=after, up_to_seq=up_to, rebuild=rebuild, writer=WRITER, guard=self.guard)

@@ -87,8 +87,11 @@ def test_json_holds_every_change_with_what_it_reaches(lake, tmp_path):
     found = json.loads(ended.stdout)
     assert (["bronze.customers"], ["bronze.customers"]) == (found["broken"], found["unmet"])
     (table,) = found["tables"]
-    assert ("1.0.0", "2.0.0", False, ["silver.customers"]) == (table["before"], table["needs"], table["met"], table["readers"])
-    assert [["silver.customers.email"]] == [change["reaches"] for change in table["changes"]]
+    assert ("1.0.0", "2.0.0", False) == (table["before"], table["needs"], table["met"])
+    assert ["gold.dim_customer", "gold.fact_sales", "silver.customer_changes", "silver.customers"] == table["readers"]
+    assert [["gold.dim_customer.email", "silver.customer_changes.email", "silver.customers.email"]] == [
+        change["reaches"] for change in table["changes"]
+    ]
 
 
 def test_an_old_lake_that_does_not_compile_is_refused_with_its_place(lake, tmp_path):

@@ -155,6 +155,37 @@ WRONG = [
         "",
     ),
     Wrong(
+        "tracked is made", DIM, "tracked: [country,", "tracked: [valid_to,", "value:", "'valid_to' is made by the history itself", "customer_changes"
+    ),
+    Wrong(
+        "unknown member",
+        DIM,
+        "physicalType: timestamp}\n",
+        "physicalType: timestamp}\n      - {name: photo, physicalType: binary, required: true}\n",
+        "name: photo",
+        "'photo' is required and binary: the unknown member has nothing to hold there",
+        "away",
+    ),
+    Wrong(
+        "history by numbers",
+        CHANGES,
+        "logicalType: timestamp, physicalType: timestamp, required: true",
+        "logicalType: number, physicalType: bigint, required: true",
+        "value:",
+        "silver.customer_changes orders by 'updated_at', which is bigint",
+        "by a timestamp",
+        where=DIM,
+    ),
+    Wrong(
+        "log without what tells a delete",
+        CHANGES,
+        "      - {name: is_deleted, logicalType: boolean, physicalType: boolean, required: true}\n",
+        "",
+        "value:",
+        "'is_deleted' in the condition is not a column of silver.customer_changes",
+        "",
+    ),
+    Wrong(
         "scd2 from merge",
         DIM,
         "from: silver.customer_changes",

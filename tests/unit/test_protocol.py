@@ -539,17 +539,6 @@ def test_a_job_with_an_old_fence_stops_before_it_writes():
     assert {} == machine.tables.tables
 
 
-def test_a_lake_with_a_load_that_no_job_serves_is_refused_before_anything_is_touched():
-    """What compiles and cannot run yet says so at once, with its file."""
-    machine = Machine()
-    history = table("gold.dim_customer", "scd2", inputs=("silver.orders",), origin="silver.orders")
-    machine.lake = replace(machine.lake, tables=(*machine.lake.tables, history))
-
-    assert "failed" == machine.run()
-    assert "lake/gold.dim_customer.yaml" in machine.notify.alerts[-1]["text"]
-    assert {} == machine.tables.tables
-
-
 def test_code_deployed_in_the_middle_of_a_run_stops_it():
     """Jobs and Lambdas refuse a lake.json that the run did not pin."""
     machine = Machine()

@@ -1,5 +1,6 @@
 """What counts mean: a rule's tolerance, a batch's, a bypass."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -227,3 +228,11 @@ def test_a_rule_on_a_classified_column_cannot_be_bypassed():
     )
 
     assert (CRITICAL,) == with_bypasses(source_table([rule()], columns=[email]), [CRITICAL], [bypass()], at=NOW)
+
+
+def test_what_holds_of_every_history_cannot_be_bypassed():
+    """Broken versions are the engine's fault, and facts would be tied to the wrong one."""
+    broken = replace(CRITICAL, rule="history.no_overlap")
+    table = source_table([rule(id="history.no_overlap", kind="history", expectation="history_no_overlap")])
+
+    assert (broken,) == with_bypasses(table, [broken], [bypass(rule="history.no_overlap")], at=NOW)

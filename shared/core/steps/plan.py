@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from shared.core.choice import Choice, choose
-from shared.core.errors import BadState, ContractError, DeployedMidRun, LockHeld
+from shared.core.errors import BadState, DeployedMidRun, LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of, only
 from shared.core.layout import plan_key
@@ -32,7 +32,6 @@ def plan(
     if request.scheduled is not None and state.take_schedule(request.scheduled, request.run) != request.run:
         log.event("schedule_already_run", scheduled=request.scheduled)
         return PlanAnswer(fence=0, recover=None, duplicate=True, groups=())
-    _refuse_unserved(pinned.lake)
     choice = choose(pinned.lake, tables=request.tables, full_refresh=request.full_refresh)
     at = clock()
     fence = _take_lock(request, pinned, state, executions, at)
@@ -50,14 +49,6 @@ def plan(
     groups = groups_of(lake, "ingest", [table.name for table in lake.sources])
     log.event("planned", fence=fence, tables=len(lake.tables), groups=list(groups))
     return PlanAnswer(fence=fence, recover=None, duplicate=False, groups=groups)
-
-
-def _refuse_unserved(lake: Lake) -> None:
-    """The compiler validates more than this version's jobs can load: say so before anything is touched."""
-    for table in lake.tables:
-        from_log = table.load == "merge" and not str(table.origin).startswith("bronze.")
-        if table.load == "scd2" or from_log:
-            raise ContractError(f"{table.file}: this version's jobs do not load `{table.load}` from {table.origin}; leave the table out for now")
 
 
 def _take_lock(request: PlanRequest, pinned: PinnedLake, state: State, executions: Executions, at: datetime) -> int:

@@ -41,7 +41,7 @@ def _refine_table(ctx: JobContext, table: Table, decision: GateDecision, certifi
     try:
         _start_from_certified(ctx, table, entry)
         result, consumed = _write(ctx, table, decision, certified, written)
-        rules = ctx.tables.check(table, result.version)
+        rules = ctx.tables.check(table, result.version, consumed=consumed)
     except DataRejected as refused:
         ctx.log.warning("table_refused", table=table.name, problem=str(refused))
         return table_evidence(ctx, table, problem=str(refused))
