@@ -319,6 +319,7 @@ class FakeLake:
         self.world, self.shop, self.bad, self.derivations = world, shop, bad, compute
         self.tables: dict[str, list[Version]] = {}
         self.staging: dict[str, tuple[dict[Any, Row], set[Any]]] = {}
+        self.shapes: dict[str, str] = {}  # the definition whose columns a table has
         self.errors: dict[str, list[Row]] = {}
         self.affected: dict[str, Callable[..., set[Any]]] = {}
         self.halting: set[str] = set()  # tables whose rules are to be counted as broken
@@ -342,7 +343,9 @@ class FakeLake:
     def create(self, table, writer, guard):
         if self._versions(table):
             raise BadState(f"{table.name} is there")
-        return self._commit(table, {}, writer, guard, kind="create", operation="CREATE TABLE", digest=None)
+        version = self._commit(table, {}, writer, guard, kind="create", operation="CREATE TABLE", digest=None)
+        self.shapes[table.name] = table.definition_hash
+        return version
 
     def restore(self, table, version, writer, guard):
         content = self._versions(table)[version].content
@@ -425,7 +428,7 @@ class FakeLake:
         inserted = len([key for key in upserts if key not in target])
         counts = WriteCounts(inserted=inserted, updated=len(upserts) - inserted, deleted=len(deletes), unchanged=0)
         digest = digest_of([sorted(map(str, upserts.items())), sorted(map(str, deletes))])
-        reshapes = rebuild and target_version is not None  # every new definition brings a column
+        reshapes = target_version is not None and self.shapes[table.name] != table.definition_hash  # every new definition brings a column
         rules = self._rules(table, len(new))
         return Staged(digest=digest, upserts=len(upserts), deletes=len(deletes), reshapes=reshapes, counts=counts, rules=rules)
 
@@ -439,7 +442,10 @@ class FakeLake:
         else:
             content = {key: row for key, row in content.items() if key not in deletes}
         writer = replace(writer, run=meta_run)
-        return self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
+        version = self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
+        if phase == "upserts":
+            self.shapes[table.name] = table.definition_hash
+        return version
 
     # ---- private
 
