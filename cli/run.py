@@ -18,6 +18,7 @@ from cli.outcome import Outcome, outcome_of
 from cli.render import cell, duration, err, examples, moment, number, out, show_json, show_table, table_of
 from shared.core.layout import plan_key
 from shared.core.report import BatchReport
+from shared.core.window import position_text
 
 app = typer.Typer()
 
@@ -108,6 +109,8 @@ def show_batches(outcome: Outcome) -> None:
 
 def window(batch: BatchReport) -> str:
     """The day is told once when both ends are of one."""
+    if not isinstance(batch.lo, datetime) or not isinstance(batch.hi, datetime):
+        return f"{position_text(batch.lo)} .. {position_text(batch.hi)}"
     same_day = batch.lo.date() == batch.hi.date()
     return f"{moment(batch.lo)} .. {batch.hi.strftime('%H:%M:%S') if same_day else moment(batch.hi)}"
 

@@ -2,19 +2,17 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 
-from compiler.draft import Draft, DraftColumn
+from compiler.draft import Draft
 from compiler.node import Node
 from compiler.problems import did_you_mean
-from shared.spec.codec import CodecError, parse_instant
+from compiler.watermark import WATERMARK_KEYS, read_watermark
 from shared.spec.environment import Environment
 from shared.spec.lake import Server, Source, Tolerance, Watermark
 
 SERVER_TYPES = ("postgres",)
 
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
-_WATERMARK_KEYS = ("column", "lookback", "safety_lag", "start_at", "max_window")
 
 
 def read_source(draft: Draft, environments: Mapping[str, Environment] | None) -> Source | None:
@@ -38,7 +36,7 @@ def _refuse_unsupported(draft: Draft) -> None:
     options = draft.options
     for key in ("snapshot", "files"):
         if not options[key].absent:
-            options[key].refuse(f"'{key}' sources are not supported by this version", f"Use watermark: {{{', '.join(_WATERMARK_KEYS)}}}.")
+            options[key].refuse(f"'{key}' sources are not supported by this version", f"Use watermark: {{{', '.join(WATERMARK_KEYS)}}}.")
     parallel = options["parallel"]
     if not parallel.absent:
         parallel.only(("column", "parts"), what="parallel")
@@ -53,40 +51,9 @@ def _read_watermark(draft: Draft) -> Watermark | None:
     node = draft.options["watermark"]
     if node.absent:
         if draft.options["snapshot"].absent and draft.options["files"].absent:
-            draft.options["watermark"].refuse("'watermark' is missing", f"Add watermark: {{{', '.join(_WATERMARK_KEYS)}}}.")
+            draft.options["watermark"].refuse("'watermark' is missing", f"Add watermark: {{{', '.join(WATERMARK_KEYS)}}}.")
         return None
-    node.only(_WATERMARK_KEYS, what="watermark")
-    name = node["column"].column(draft.names, draft.name, "Name the column that grows with every change: updated_at.")
-    column = draft.column(name) if name else None
-    if column is not None:
-        _check_position_column(node["column"], column)
-    lookback = node["lookback"].seconds(example="2h")
-    safety_lag = node["safety_lag"].seconds(example="5m")
-    max_window = node["max_window"].seconds(example="31d")
-    if max_window == 0:
-        node["max_window"].refuse("a window of no length never gets anywhere", "Write how much one batch may cover: 31d.")
-    start_at = _read_start(node["start_at"])
-    if name is None or lookback is None or safety_lag is None or not max_window or start_at is None:
-        return None
-    return Watermark(column=name, lookback_seconds=lookback, safety_lag_seconds=safety_lag, start_at=start_at, max_window_seconds=max_window)
-
-
-def _check_position_column(place: Node, column: DraftColumn) -> None:
-    if column.type not in (None, "timestamp"):
-        place.refuse(f"the watermark '{column.name}' is {column.type}, and windows are cut in time", "Name a timestamp column.")
-
-
-def _read_start(node: Node) -> datetime | None:
-    text = node.text("Write the instant to read from: '2024-01-01T00:00:00Z'.")
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except CodecError:
-        node.refuse(f"'{text}' has no time zone", f"Write '{text.strip()}{'' if 'T' in text else 'T00:00:00'}Z' for UTC, or an offset.")
-    except ValueError:
-        node.refuse(f"'{text}' is not an instant", "Write ISO 8601 with its zone: '2024-01-01T00:00:00Z'.")
-    return None
+    return read_watermark(draft, node)
 
 
 def _read_tolerance(node: Node) -> Tolerance | None:

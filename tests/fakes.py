@@ -27,6 +27,7 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.core.ports import SourceClock, Staged, Written
+from shared.core.window import looked_back
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Table
 
@@ -326,10 +327,10 @@ class FakeLake:
 
     def land(self, table, batch, *, holds_rows, writer, guard):
         assert table.source is not None
-        lookback = timedelta(seconds=table.source.watermark.lookback_seconds)
+        earliest = looked_back(table.source.watermark, batch.lo)
         rows = self.world.effect(
             "source.read",
-            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if batch.lo - lookback <= r["at"] < batch.hi],
+            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if earliest <= r["at"] < batch.hi],
         )
         content = dict(self._versions(table)[-1].content)
         known = [row for batch_id, lanes in content.items() if batch_id < batch.batch_id for lane in lanes.values() for row in lane]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.spec.lake import Severity, Stage
+from shared.spec.lake import Position, Severity, Stage
 
 Verdict = Literal["pass", "warn", "halt", "blocked"]
 RunStatus = Literal["running", "passed", "blocked", "failed"]
@@ -48,7 +48,7 @@ class Certified:
 class Progress:
     """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before)."""
 
-    position: datetime | None
+    position: Position | None
     seq: int
 
 
@@ -66,8 +66,8 @@ class Batch:
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     ingest_time: datetime
     run: str  # that froze it
     fence: int
@@ -180,8 +180,8 @@ class BatchEvidence:
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     contract_hash: str
     fence: int  # of the run that wrote the commit
     glue_run: str

@@ -23,7 +23,7 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.spec.codec import parse_instant
-from shared.spec.lake import Lake, Stage, Table
+from shared.spec.lake import Lake, Position, Stage, Table
 
 Outcome = Literal["pass", "warn", "halt", "blocked", "nothing to do", "not reached"]
 Status = Literal["running", "passed", "blocked", "failed", "unknown"]
@@ -61,8 +61,8 @@ class BatchReport:
     """One batch: read = accepted + rejected + seen when `accounted`. `reused`: landed by an earlier run. `rejects`: folder of its rejected rows."""
 
     batch_id: str
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     read: int
     accepted: int
     rejected: int

@@ -1,13 +1,22 @@
-"""How a source is cut into windows [lo, hi) of its watermark column. Pure."""
+"""How a source is cut into windows [lo, hi) of its watermark column. Pure.
+
+A position is an instant, a date or a number (`shared.spec.lake.Position`). What bounds a window differs:
+
+timestamp   the source's clock: up to its oldest open transaction where it tells, else less the safety lag
+date        the day of that instant in UTC, less the safety lag: a day is read when it is over, for it grows until then
+integer     the greatest number that is committed. One taken earlier may be committed later, and the source cannot tell: only the lookback,
+            which counts in numbers, catches those. The compiler demands one, or the word that says the source commits in order
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from shared.core.errors import SchemaMismatch
 from shared.core.layout import batch_id
 from shared.core.messages import Batch, Progress
 from shared.core.ports import SourceClock
-from shared.spec.lake import Table, Watermark
+from shared.spec.lake import Position, Table, Watermark, kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,25 +28,83 @@ class Freezer:
     at: datetime
 
 
-def upper_bound(clock: SourceClock, watermark: Watermark) -> datetime:
+def upper_bound(clock: SourceClock, watermark: Watermark) -> Position:
     """The latest `hi` that loses no row.
 
     Where the source tells its oldest open transaction, a row that commits later cannot carry an earlier time than that one's start, so
-    the safety lag is not needed; elsewhere the lag is all there is.
+    the safety lag is not needed for instants; elsewhere the lag is all there is. For dates it also says how long after midnight UTC the
+    clocks that write them may still be in the day before. A source without a row gives no number: nothing to read.
     """
-    if clock.tells_open:
-        return min(clock.now, clock.oldest_open or clock.now)
-    return clock.now - timedelta(seconds=watermark.safety_lag_seconds)
+    if watermark.kind == "integer":
+        return watermark.start_at if clock.highest is None else clock.highest + 1
+    lag = timedelta(seconds=watermark.safety_lag_seconds)
+    settled = min(clock.now, clock.oldest_open or clock.now) if clock.tells_open else clock.now - lag
+    if watermark.kind == "timestamp":
+        return settled
+    return (settled - lag if clock.tells_open else settled).date()
 
 
-def next_batch(table: Table, progress: Progress, pending: Sequence[Batch], bound: datetime, freezer: Freezer) -> Batch | None:
+def next_batch(table: Table, progress: Progress, pending: Sequence[Batch], bound: Position, freezer: Freezer) -> Batch | None:
     """The window after the last pending or committed one, at most `max_window` long; None when `bound` leaves nothing to read."""
     if table.source is None:
         raise ValueError(f"{table.name} has no source")
     mark = table.source.watermark
-    lo = pending[-1].hi if pending else progress.position or mark.start_at
+    lo = reached(mark, progress, pending)
     seq = (pending[-1].seq if pending else progress.seq) + 1
-    hi = min(bound, lo + timedelta(seconds=mark.max_window_seconds))
-    if hi <= lo:
+    hi = _earlier(bound, moved(lo, mark.max_window))
+    if not before(lo, hi):
         return None
     return Batch(batch_id=batch_id(table, seq), seq=seq, lo=lo, hi=hi, ingest_time=freezer.at, run=freezer.run, fence=freezer.fence, outcome=None)
+
+
+def reached(mark: Watermark, progress: Progress, pending: Sequence[Batch]) -> Position:
+    """Where the next window begins."""
+    if pending:
+        return pending[-1].hi
+    return mark.start_at if progress.position is None else progress.position
+
+
+def looked_back(mark: Watermark, lo: Position) -> Position:
+    """Where reading begins for a window that begins at `lo`."""
+    return moved(lo, -mark.lookback)
+
+
+def moved(position: Position, by: int) -> Position:
+    """`by` seconds, days or numbers later, as the position is an instant, a date or a number."""
+    if isinstance(position, int):
+        return position + by
+    return position + (timedelta(seconds=by) if isinstance(position, datetime) else timedelta(days=by))
+
+
+def before(one: Position, other: Position) -> bool:
+    """Whether `one` is strictly earlier. Positions of one column only: two kinds do not compare."""
+    if kind_of(one) != kind_of(other):
+        raise ValueError(f"{one!r} and {other!r} are not positions of one column")
+    return one < other  # type: ignore[operator]  # of one kind, as just seen
+
+
+def refuse_other_kind(table: Table, progress: Progress, pending: Sequence[Batch]) -> None:
+    """Raise SchemaMismatch when the table was read by positions of another kind than its contract has now."""
+    if table.source is None:
+        raise ValueError(f"{table.name} has no source")
+    kind = table.source.watermark.kind
+    for position in (progress.position, *(batch.lo for batch in pending)):
+        if position is not None and kind_of(position) != kind:
+            raise SchemaMismatch(
+                f"{table.name} was read up to {position_text(position)}, and the watermark of {table.file} is {_ARTICLE[kind]} now: nobody can tell "
+                "which rows are left. Give the table a new name, or take the change back"
+            )
+
+
+def position_text(position: Position) -> str:
+    """To the second, for reading; instants are UTC."""
+    if isinstance(position, int):
+        return f"{position:,}"
+    return f"{position:%Y-%m-%d %H:%M:%S}" if isinstance(position, datetime) else position.isoformat()
+
+
+_ARTICLE = {"timestamp": "a timestamp", "date": "a date", "integer": "an integer"}
+
+
+def _earlier(one: Position, other: Position) -> Position:
+    return one if before(one, other) else other

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
@@ -11,6 +10,7 @@ from pyspark.sql import functions as F
 from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.messages import Batch, BatchEvidence, CommitMeta
 from shared.core.ports import Guard, Writer
+from shared.core.window import before, looked_back
 from shared.spark import landing
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
@@ -60,9 +60,9 @@ class Bronze:
         """The batch's rows, read and computed once, and what was measured on them. The frame is persisted; the caller lets it go."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
-        earliest = batch.lo - timedelta(seconds=table.source.watermark.lookback_seconds)
+        earliest = looked_back(table.source.watermark, batch.lo)
         raw = self._sources.window(table, earliest, batch.hi)
-        known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
+        known = self._known_ids(table, batch) if batch.seq > 1 and before(earliest, batch.lo) else None
         work = landing.examined(raw, table, batch, known_ids=known, key=key)
         work.rows.persist(StorageLevel.DISK_ONLY)
         try:
@@ -78,7 +78,7 @@ class Bronze:
     def _known_ids(self, table: Table, batch: Batch) -> DataFrame | None:
         if table.source is None or self._store.latest(table) is None:
             return None
-        earliest = batch.lo - timedelta(seconds=table.source.watermark.lookback_seconds)
+        earliest = looked_back(table.source.watermark, batch.lo)
         return self._store.read(table).where(landing.lookback_filter(table, batch, earliest)).select("_row_id")
 
     def _refuse_other_schema(self, table: Table) -> None:

@@ -4,9 +4,8 @@ Nothing here reads or writes the lake. The frame of `examined` is computed once 
 masked column, so neither the shuffle nor the disk cache does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pyspark.errors import AnalysisException
@@ -21,7 +20,7 @@ from shared.spark.digests import digest_aggregates, row_digest
 from shared.spark.frames import contract_schema, exact_cast, names
 from shared.spark.masks import masked, masked_columns, needs_key, with_mask_key
 from shared.spark.rules import Presence, RowCheck, column, row_check, unique_columns
-from shared.spec.lake import Rule, Table
+from shared.spec.lake import Position, PositionKind, Rule, Table
 
 FRONT = (
     "_run_date date, _batch_id string, _lane string, _row_id string, _ingest_ts timestamp, _source_system string, "
@@ -30,6 +29,7 @@ FRONT = (
 ACCEPTED, REJECTED, SEEN = "accepted", "rejected", "seen"
 COPY = "exact_copy"
 _WORD = 60  # bits used of a bigint
+_POSITION_TYPES: Mapping[PositionKind, str] = {"timestamp": "timestamp", "date": "date", "integer": "bigint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,12 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
     `raw` has the contract's columns with the source's types. `known_ids` (`_row_id`) are the rows of lower batches that the lookback may
     show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
     """
-    if table.source is None:
-        raise ContractError(f"{table.file}: {table.name} has no source")
     conformed = _conformed(raw, table)
     checks = _checks(table)
     flags = [_words([check.broken for check in checks], "_broken"), _words([check.missing for check in checks], "_missing")]
     hidden = _stand_ins(table)
     keyed = with_mask_key(conformed, key or b"") if needs_key(table) else conformed
-    looked_back = F.coalesce(column(table.source.watermark.column).cast("timestamp") < F.lit(batch.lo), F.lit(False))
+    looked_back = F.coalesce(_position(table) < F.lit(batch.lo), F.lit(False))
     marks = masked_columns(table)
     checked = keyed.select(
         *(masked(column(name), marks[name]).alias(name) if name in marks else column(name) for name in names(table)),
@@ -136,12 +134,18 @@ def bronze_schema(table: Table) -> StructType:
     return contract_schema(table, front=FRONT)
 
 
-def lookback_filter(table: Table, batch: Batch, earliest: datetime) -> Column:
+def lookback_filter(table: Table, batch: Batch, earliest: Position) -> Column:
     """The rows of bronze that a lookback from `earliest` may show again: of lower batches, at positions before the window."""
+    position = _position(table)
+    return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+
+
+def _position(table: Table) -> Column:
+    """The watermark column as what windows are cut in; a timestamp without zone is UTC, as the session is."""
     if table.source is None:
         raise ContractError(f"{table.file}: {table.name} has no source")
-    position = column(table.source.watermark.column).cast("timestamp")
-    return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+    mark = table.source.watermark
+    return column(mark.column).cast(_POSITION_TYPES[mark.kind])
 
 
 def _raw(name: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
@@ -17,6 +17,8 @@ Severity = Literal["critical", "warning"]
 Mask = Literal["hmac", "redact", "partial"]
 RuleKind = Literal["row", "unique", "table", "relationship", "freshness"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
+PositionKind = Literal["timestamp", "date", "integer"]
+Position = datetime | date | int  # of a watermark column
 
 STAGE_OF: Mapping[Layer, Stage] = {"bronze": "ingest", "silver": "refine", "gold": "stage"}
 
@@ -87,13 +89,20 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """How a source is cut into windows."""
+    """How a source is cut into windows. `lookback` and `max_window` are in the column's own unit: seconds, days of a date, numbers.
+
+    `safety_lag_seconds` holds back from the source's clock; numbers have none, and it is 0.
+    """
 
     column: str
-    lookback_seconds: int
+    lookback: int
     safety_lag_seconds: int
-    start_at: datetime
-    max_window_seconds: int
+    start_at: Position
+    max_window: int
+
+    @property
+    def kind(self) -> PositionKind:
+        return kind_of(self.start_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +223,11 @@ class PinnedLake:
 
     lake: Lake
     hash: str
+
+
+def kind_of(position: Position) -> PositionKind:
+    """Which of the three a position is; a datetime is never taken for the date it also is."""
+    return "integer" if isinstance(position, int) else "timestamp" if isinstance(position, datetime) else "date"
 
 
 def lake_text(lake: Lake) -> str:

@@ -78,7 +78,7 @@ def table(name, load, columns, **more):
 
 
 def source(relation="sales.orders", watermark="updated_at", lookback=7200):
-    mark = Watermark(column=watermark, lookback_seconds=lookback, safety_lag_seconds=300, start_at=START, max_window_seconds=31 * 86400)
+    mark = Watermark(column=watermark, lookback=lookback, safety_lag_seconds=300, start_at=START, max_window=31 * 86400)
     server = Server(name="laptop", type="postgres", environment="local", host="127.0.0.1", port=5432, database="shop", schema="sales")
     return Source(relation=relation, watermark=mark, reject_tolerance=Tolerance(share=0.01, rows=20), servers=(server,))
 

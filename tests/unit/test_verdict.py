@@ -121,7 +121,7 @@ def test_freshness_without_any_value_is_broken():
 
 
 def source_table(rules, *, share=0.1, rows=5, columns=()):
-    mark = Watermark(column="at", lookback_seconds=0, safety_lag_seconds=0, start_at=NOW, max_window_seconds=60)
+    mark = Watermark(column="at", lookback=0, safety_lag_seconds=0, start_at=NOW, max_window=60)
     source = Source(relation="orders", watermark=mark, reject_tolerance=Tolerance(share=share, rows=rows), servers=())
     return table("bronze.orders", "append", source=source, rules=tuple(rules), columns=tuple(columns))
 

@@ -7,7 +7,8 @@ from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence
-from shared.core.window import Freezer, next_batch, upper_bound
+from shared.core.window import Freezer, next_batch, refuse_other_kind, upper_bound
+from shared.spec.codec import to_json
 from shared.spec.lake import Table
 
 
@@ -71,6 +72,7 @@ def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
     """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`."""
     progress = ctx.state.progress(table.name)
     pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
+    refuse_other_kind(table, progress, pending)
     yield from pending[: ctx.max_windows]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
@@ -81,7 +83,7 @@ def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
         if batch is None:
             return
         ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
-        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat())
+        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=to_json(batch.lo), hi=to_json(batch.hi))
         pending.append(batch)
         yield batch
 

@@ -1,7 +1,6 @@
 """Owns reading a source by JDBC: each window once, with typed literals, only the contract's columns. What differs by database is its dialect."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import TypeVar
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,7 +12,7 @@ from shared.spark.sources.patience import Patience
 from shared.spark.sources.postgres import Postgres
 from shared.spark.sources.reader import Connection, Dialect
 from shared.spec.codec import parse_instant
-from shared.spec.lake import Server, Source, Table
+from shared.spec.lake import Position, Server, Source, Table
 
 T = TypeVar("T")
 _DIALECTS: Mapping[str, Dialect] = {"postgres": Postgres(), "postgresql": Postgres()}
@@ -36,9 +35,9 @@ class JdbcSources:
         if row is None:
             raise ContractError(f"{table.name}: its source's clock gave no row")
         oldest = parse_instant(row["oldest_utc"]) if row["tells_open"] else None
-        return SourceClock(now=parse_instant(row["now_utc"]), oldest_open=oldest, tells_open=bool(row["tells_open"]))
+        return SourceClock(now=parse_instant(row["now_utc"]), oldest_open=oldest, tells_open=bool(row["tells_open"]), highest=self._highest(table))
 
-    def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+    def window(self, table: Table, lo: Position, hi: Position) -> DataFrame:
         return self.patiently(table, lambda: self._window(table, lo, hi))
 
     def null_positions(self, table: Table) -> int:
@@ -53,14 +52,22 @@ class JdbcSources:
     def patiently(self, table: Table, action: Callable[[], T]) -> T:
         return self._patience.ask(table, action, secret=self._connection(table).password)
 
-    def _window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+    def _highest(self, table: Table) -> int | None:
+        source = _source(table)
+        if source.watermark.kind != "integer":
+            return None
+        query = f"select max({source.watermark.column}) as highest from {source.relation}"
+        row = self.patiently(table, lambda: self._query(table, query).first())
+        return None if row is None or row["highest"] is None else int(row["highest"])
+
+    def _window(self, table: Table, lo: Position, hi: Position) -> DataFrame:
         source, dialect = _source(table), self._dialect(table)
         found = self._columns(table)
         position = source.watermark.column
         wanted = [item.name for item in table.columns if item.name.lower() in found]
         # names stand unquoted: one contract serves databases that fold to lower and to upper case
         expressions = ", ".join(f"{dialect.readable(name, found[name.lower()])} as {name}" for name in wanted)
-        where = f"{position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}"
+        where = f"{position} >= {dialect.literal(lo)} and {position} < {dialect.literal(hi)}"
         rows = self._query(table, f"select {expressions} from {source.relation} where {where}")
         return rows.select(
             *(_given(rows, item.name) if item.name.lower() in found else F.lit(None).cast("string").alias(item.name) for item in table.columns)

@@ -1,8 +1,10 @@
 """Owns what is PostgreSQL's own: its clock with the oldest open transaction, its literals."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from shared.spark.sources.reader import Connection
+from shared.spec.codec import instant_text
+from shared.spec.lake import Position
 
 _TEXT = "to_char({} at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 # A row's time is that of its transaction's start, and it becomes visible at its end: what is open now may still bring earlier rows. Every
@@ -24,8 +26,10 @@ class Postgres:
     def url(self, connection: Connection) -> str:
         return f"jdbc:postgresql://{connection.host}:{connection.port}/{connection.database}?connectTimeout=10&socketTimeout=600&tcpKeepAlive=true"
 
-    def instant(self, value: datetime) -> str:
-        return f"timestamptz '{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00:00'"
+    def literal(self, position: Position) -> str:
+        if isinstance(position, datetime):
+            return f"timestamptz '{instant_text(position)}'"
+        return str(position) if isinstance(position, int) else f"date '{position.isoformat()}'"
 
     def readable(self, column: str, type_name: str) -> str:
         return column

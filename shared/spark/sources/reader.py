@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol, TypeVar
 
 from pyspark.sql import DataFrame
 
 from shared.core.ports import SourceClock
-from shared.spec.lake import Table
+from shared.spec.lake import Position, Table
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ class SourceReader(Protocol):
 
     def clock(self, table: Table) -> SourceClock: ...
 
-    def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+    def window(self, table: Table, lo: Position, hi: Position) -> DataFrame:
         """The rows whose watermark is in [lo, hi): the contract's columns by name, with the source's types; optional ones it lacks are NULL.
 
         Raises MissingColumn, SourceUnavailable.
@@ -53,7 +52,7 @@ class Dialect(Protocol):
 
     def url(self, connection: Connection) -> str: ...
 
-    def instant(self, value: datetime) -> str:
+    def literal(self, position: Position) -> str:
         """A literal that compares with a watermark column."""
 
     def readable(self, column: str, type_name: str) -> str:
