@@ -100,7 +100,9 @@ def show_batches(outcome: Outcome) -> None:
             table,
             window(batch),
             f"{number(batch.read)} = {number(batch.accepted)} + {number(batch.rejected)} + {number(batch.seen)}",
-            ("holds" if batch.accounted else "DOES NOT HOLD") + (", landed by an earlier run" if batch.reused else ""),
+            ("holds" if batch.accounted else "DOES NOT HOLD")
+            + (f", {number(batch.late)} late" if batch.late else "")
+            + (", landed by an earlier run" if batch.reused else ""),
         )
         for table, batch in outcome.batches
     ]

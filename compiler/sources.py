@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from compiler.draft import Draft
 from compiler.node import Node
 from compiler.problems import did_you_mean
-from compiler.watermark import WATERMARK_KEYS, read_watermark
+from compiler.watermark import POSITION_KINDS, WATERMARK_KEYS, read_watermark
 from shared.spec.environment import Environment
-from shared.spec.lake import Server, Source, Tolerance, Watermark
+from shared.spec.lake import Parallel, Server, Source, Tolerance, Watermark, Widening
 
-SERVER_TYPES = ("postgres",)
+SERVER_TYPES = ("postgres", "redshift", "snowflake")
 
+# What a server of each type cannot be reached without; its secret may name another host, port, database or warehouse, and the role.
+_NEEDED: Mapping[str, Mapping[str, str]] = {
+    "postgres": {},
+    "redshift": {"host": "lake.abc123.eu-central-1.redshift.amazonaws.com", "database": "dev", "schema": "public"},
+    "snowflake": {"account": "myorg-account1", "database": "SALES", "schema": "PUBLIC", "warehouse": "LAKE_WH"},
+}
+_PORTS: Mapping[str, int] = {"redshift": 5439, "snowflake": 443}  # of the service; PostgreSQL's is wherever it was put
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
 
 
@@ -27,9 +34,10 @@ def read_source(draft: Draft, environments: Mapping[str, Environment] | None) ->
     watermark = _read_watermark(draft)
     tolerance = _read_tolerance(options["reject_tolerance"])
     servers = _read_servers(draft, environments)
+    parallel, widening = _read_parallel(draft), _read_widening(options["widening"])
     if relation is None or watermark is None or tolerance is None:
         return None
-    return Source(relation=relation, watermark=watermark, reject_tolerance=tolerance, servers=servers)
+    return Source(relation=relation, watermark=watermark, reject_tolerance=tolerance, servers=servers, parallel=parallel, widening=widening)
 
 
 def _refuse_unsupported(draft: Draft) -> None:
@@ -37,14 +45,23 @@ def _refuse_unsupported(draft: Draft) -> None:
     for key in ("snapshot", "files"):
         if not options[key].absent:
             options[key].refuse(f"'{key}' sources are not supported by this version", f"Use watermark: {{{', '.join(WATERMARK_KEYS)}}}.")
-    parallel = options["parallel"]
-    if not parallel.absent:
-        parallel.only(("column", "parts"), what="parallel")
-        parallel["column"].column(draft.names, draft.name, "Name the column to cut by.")
-        parallel["parts"].integer(2, 64, required=True)
-        parallel.refuse("'parallel' reads are not supported by this version", "Leave 'parallel' out: a window is read by one connection.")
-    if not options["widening"].absent and options["widening"].word(("refuse", "accept"), "") == "accept":
-        options["widening"].refuse("'widening: accept' is not supported by this version", "Write widening: refuse, or leave it out.")
+
+
+def _read_parallel(draft: Draft) -> Parallel | None:
+    node = draft.options["parallel"]
+    if node.absent:
+        return None
+    node.only(("column", "parts"), what="parallel")
+    name = node["column"].column(draft.names, draft.name, "Name the column whose ranges are read at once: a number, date or time.")
+    parts = node["parts"].integer(2, 64, required=True)
+    column = draft.column(name) if name else None
+    if column is not None and column.type is not None and column.type not in POSITION_KINDS:
+        node["column"].refuse(f"'{column.name}' is {column.type}, which has no ranges of even width", "Name an integer, date or timestamp column.")
+    return None if name is None or parts is None else Parallel(column=name, parts=parts)
+
+
+def _read_widening(node: Node) -> Widening:
+    return "accept" if not node.absent and node.word(("refuse", "accept"), "Write refuse or accept.") == "accept" else "refuse"
 
 
 def _read_watermark(draft: Draft) -> Watermark | None:
@@ -86,7 +103,7 @@ def _read_servers(draft: Draft, environments: Mapping[str, Environment] | None) 
 
 def _read_server(node: Node, environments: Mapping[str, Environment] | None) -> Server | None:
     name = node["server"].text("Name the server, as environments.toml does under secrets.servers.")
-    kind = node["type"].text("Write type: postgres.")
+    kind = node["type"].text(f"Write type: {' or '.join(SERVER_TYPES)}.")
     environment = node["environment"].text("Say which environment this server is for.")
     if kind is not None and kind not in SERVER_TYPES:
         node["type"].refuse(f"server type '{kind}' is not supported by this version", f"Write type: {' or '.join(SERVER_TYPES)}.")
@@ -94,9 +111,23 @@ def _read_server(node: Node, environments: Mapping[str, Environment] | None) -> 
         _check_secret(node, name, environment, environments)
     if name is None or kind not in SERVER_TYPES or environment is None:
         return None
-    port = node["port"].integer(1, 65535)
-    host, database, schema = (node[key].optional_text() for key in ("host", "database", "schema"))
-    return Server(name=name, type=kind, environment=environment, host=host, port=port, database=database, schema=schema)
+    for key, example in _NEEDED[kind].items():
+        node[key].text(f"A {kind} server needs it: {key}: {example}.")
+    host, database, schema, account, warehouse = (node[key].optional_text() for key in ("host", "database", "schema", "account", "warehouse"))
+    if host is None and account is not None:
+        host = f"{account.lower().replace('_', '-')}.snowflakecomputing.com"
+    port = node["port"].integer(1, 65535) or _PORTS.get(kind)
+    return Server(
+        name=name,
+        type=kind,
+        environment=environment,
+        host=host,
+        port=port,
+        database=database,
+        schema=schema,
+        account=account if kind == "snowflake" else None,
+        warehouse=warehouse if kind == "snowflake" else None,
+    )
 
 
 def _check_secret(node: Node, name: str | None, environment: str, environments: Mapping[str, Environment]) -> None:

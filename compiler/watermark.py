@@ -11,7 +11,12 @@ from shared.spec.lake import Position, PositionKind, Watermark
 
 WATERMARK_KEYS = ("column", "lookback", "safety_lag", "start_at", "max_window")
 
-_KINDS: Mapping[str, PositionKind] = {"timestamp": "timestamp", "timestamp_ntz": "timestamp", "date": "date", **dict.fromkeys(INTEGERS, "integer")}
+POSITION_KINDS: Mapping[str, PositionKind] = {
+    "timestamp": "timestamp",
+    "timestamp_ntz": "timestamp",
+    "date": "date",
+    **dict.fromkeys(INTEGERS, "integer"),
+}
 _MAX_WINDOWS: Mapping[PositionKind, str] = {"timestamp": "31d", "date": "31d", "integer": "1000000"}
 _DAY = 86400
 _IN_ORDER = "none"  # the word for "this source commits its numbers in order"
@@ -24,7 +29,7 @@ def read_watermark(draft: Draft, node: Node) -> Watermark | None:
     column = draft.column(name) if name else None
     if column is None or column.type is None:
         return None
-    kind = _KINDS.get(column.type)
+    kind = POSITION_KINDS.get(column.type)
     if kind is None:
         node["column"].refuse(
             f"the watermark '{column.name}' is {column.type}, and windows are cut in time or in whole numbers",

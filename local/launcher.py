@@ -1,11 +1,12 @@
 """Runs a Glue job as `spark-submit` with the job's own arguments: code from S3, one process group per run, a log that errors name."""
 
+import filecmp
 import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,9 +18,10 @@ from local.children import Children
 from local.class_archive import archive_file
 from local.errors import LaptopError
 from local.glue_arguments import Submission, script_arguments, submission
+from local.jars import jar_files
 from local.places import spark_home
 from local.spare import Spare
-from local.spark_conf import process_environment, write_conf
+from local.spark_conf import KEPT_OUT, process_environment, write_conf
 
 _ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:\s.*)?")
 _MESSAGE_LENGTH = 1500
@@ -62,7 +64,7 @@ class Launcher:
 
     def launch(self, run: JobRun) -> "Running":
         """Start a run's process: the spare if it was started with the very same submission, else a new one."""
-        wanted = submission(run.arguments)
+        wanted = self._submission(run.arguments)
         script = self._fetch(run.script)
         log = self._logs / run.job / f"{run.run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +81,7 @@ class Launcher:
         """Have a spare ready for the next job with these arguments' submission. Any other spare is ended."""
         if not self._keeps_spare:
             return
-        wanted = submission(arguments)
+        wanted = self._submission(arguments)
         self._s3.create_bucket(Bucket=_WARM)
         with self._lock:
             if self._stopping or (self._spare is not None and self._spare.wanted == wanted and self._spare.child.poll() is None):
@@ -95,6 +97,11 @@ class Launcher:
             former, self._spare = self._spare, None
         if former is not None:
             former.end(self._children)
+
+    def _submission(self, arguments: Mapping[str, str]) -> Submission:
+        """A job's, less the shipped jars that every process here has already: then jobs with and without them share a spare."""
+        asked = submission(arguments)
+        return replace(asked, jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address))))
 
     def _take(self, wanted: Submission) -> Spare | None:
         with self._lock:
@@ -162,6 +169,12 @@ class Running:
     def kill(self) -> None:
         """Kill the process and everything it started."""
         self.children.end(self.child)
+
+
+def _is_here(shipped: Path) -> bool:
+    """Whether the laptop's own class path holds this very file."""
+    own = (jar for jar in jar_files() if jar.stat().st_size == shipped.stat().st_size and not jar.name.startswith(KEPT_OUT))
+    return any(filecmp.cmp(jar, shipped, shallow=False) for jar in own)
 
 
 def error_line(log: Path, code: int) -> str:

@@ -14,7 +14,7 @@ from local.errors import LaptopError
 from local.postgres import Database
 from shared.spec.environment import Environment
 
-_FIELDS = ("username", "password", "host", "port", "database")
+_FIELDS = ("username", "password", "host", "port", "database", "warehouse", "role")
 
 
 def put_secrets(environment: Environment, *, database: Database | None, own: Path, aws: Emulated) -> None:

@@ -352,6 +352,7 @@ class FakeLake:
             null_positions=0,
             reasons={},
             rules=self._rules(table, len(new)),
+            late=sum(row["at"] < batch.lo for row in new) if batch.seq > 1 else 0,
         )
         if not new and not holds_rows:
             return replace(evidence, digest=None)

@@ -176,7 +176,10 @@ class BatchCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvidence:
-    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None."""
+    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None.
+
+    `late` counts the accepted and rejected rows that only the lookback caught; `late_at_edge` those of them in its oldest tenth.
+    """
 
     batch_id: str
     seq: int
@@ -191,11 +194,17 @@ class BatchEvidence:
     null_positions: int  # rows of the source whose watermark column is NULL: in no window
     reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
     rules: tuple[RuleResult, ...]
+    late: int = 0
+    late_at_edge: int = 0
+    unknown_columns: tuple[str, ...] = ()  # of the source, that the contract does not name: never read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestEvidence:
-    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not."""
+    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not.
+
+    `warning` says what is odd about the source and has lost nothing.
+    """
 
     run: str
     fence: int
@@ -205,6 +214,7 @@ class IngestEvidence:
     path: str
     batches: tuple[BatchEvidence, ...]
     problem: str | None
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,7 @@ class BatchReport:
     accepted: int
     rejected: int
     seen: int
+    late: int  # of accepted and rejected: what only the lookback caught
     accounted: bool
     null_positions: int
     reused: bool
@@ -92,6 +93,8 @@ class TableReport:
     accepted: int | None
     rejected: int | None
     seen: int | None
+    late: int | None
+    unknown_columns: tuple[str, ...]  # of the source, that the contract does not name
     reasons: Mapping[str, int]
     batches: tuple[BatchReport, ...]
     inserted: int | None
@@ -171,6 +174,8 @@ def _table(table: Table, gathered: Gathered, blocked: Mapping[str, str]) -> Tabl
         accepted=_total(ingested, "accepted"),
         rejected=_total(ingested, "rejected"),
         seen=_total(ingested, "seen"),
+        late=None if ingested is None else sum(batch.late for batch in batches),
+        unknown_columns=tuple(sorted({name for batch in batches for name in batch.unknown_columns})),
         reasons=_top_reasons(batches),
         batches=tuple(_batch(table, batch, ingested.fence, gathered.pending.get(table.name, ())) for batch in batches) if ingested else (),
         inserted=_written(written, "inserted"),
@@ -210,6 +215,7 @@ def _batch(table: Table, batch: BatchEvidence, fence: int, pending: Iterable[Bat
         accepted=counts.accepted,
         rejected=counts.rejected,
         seen=counts.seen,
+        late=batch.late,
         accounted=counts.read == counts.accepted + counts.rejected + counts.seen,
         null_positions=batch.null_positions,
         reused=batch.fence != fence,

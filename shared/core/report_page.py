@@ -91,6 +91,7 @@ def _batches(report: RunReport) -> str:
             f'<span class="instant">{position_text(batch.lo)} to<br>{position_text(batch.hi)}</span>',
             f"{batch.read:,} = {batch.accepted:,} + {batch.rejected:,} + {batch.seen:,}",
             _badge("pass", "adds up") if batch.accounted else _badge("halt", "does not add up"),
+            f"{batch.late:,}",
             f"{batch.null_positions:,}",
             "–" if batch.rejects is None else _code(batch.rejects),
         )
@@ -99,7 +100,7 @@ def _batches(report: RunReport) -> str:
     ]
     if not rows:
         return _section("Every row accounted for", "<p>No batch was reached.</p>")
-    headings = ("Batch", "Window (UTC)", "Read = accepted + rejected + seen", "Check", "Without position", "Rejected rows lie in")
+    headings = ("Batch", "Window (UTC)", "Read = accepted + rejected + seen", "Check", "Late", "Without position", "Rejected rows lie in")
     return _section("Every row accounted for", _grid("Batches of this run", headings, rows))
 
 

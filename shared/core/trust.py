@@ -33,6 +33,8 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
         doubts.append("no frozen window is like it")
     if min(counts.read, counts.accepted, counts.rejected, counts.seen, batch.null_positions) < 0:
         doubts.append("a count is negative")
+    if not 0 <= batch.late_at_edge <= batch.late <= counts.accepted + counts.rejected:
+        doubts.append(f"of {counts.accepted + counts.rejected} new rows {batch.late} cannot be late and {batch.late_at_edge} at the lookback's edge")
     if counts.read != counts.accepted + counts.rejected + counts.seen:
         doubts.append(f"read {counts.read} is not accepted {counts.accepted} + rejected {counts.rejected} + seen {counts.seen}")
     return doubts + _log_of_batch(batch, last_commit(commits, batch.batch_id))

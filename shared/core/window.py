@@ -10,7 +10,7 @@ integer     the greatest number that is committed. One taken earlier may be comm
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from shared.core.errors import SchemaMismatch
 from shared.core.layout import batch_id
@@ -69,11 +69,40 @@ def looked_back(mark: Watermark, lo: Position) -> Position:
     return moved(lo, -mark.lookback)
 
 
+def edge_of_lookback(mark: Watermark, lo: Position) -> Position:
+    """The end of the oldest tenth (rounded up) of what is read again before `lo`. A row caught before it says that later ones may be missed."""
+    return moved(looked_back(mark, lo), -(-mark.lookback // 10))
+
+
+def behind(table: Table, progress: Progress, pending: Sequence[Batch], bound: Position) -> str | None:
+    """What to warn of when the source gives a bound before what was already read; None when it does not, and before the first window."""
+    if table.source is None:
+        raise ValueError(f"{table.name} has no source")
+    mark = table.source.watermark
+    lo = reached(mark, progress, pending)
+    if (progress.position is None and not pending) or not before(bound, lo):
+        return None
+    there = f"was read up to {position_text(lo)} and its source is at {position_text(bound)} now"
+    if mark.kind == "integer":
+        return f"{there}: rows were deleted there, or numbers began anew. New rows are read from {position_text(moved(lo, -mark.lookback))} on"
+    return (
+        f"{there}: its clock was set back, or it does not tell its open transactions any more. Nothing is read until it is past that. What is "
+        f"written meanwhile is read then, as far as the lookback reaches; if it will not, raise watermark.lookback in {table.file} until it has"
+    )
+
+
 def moved(position: Position, by: int) -> Position:
     """`by` seconds, days or numbers later, as the position is an instant, a date or a number."""
     if isinstance(position, int):
         return position + by
     return position + (timedelta(seconds=by) if isinstance(position, datetime) else timedelta(days=by))
+
+
+def cuts(lowest: Position, highest: Position, parts: int) -> tuple[Position, ...]:
+    """At most `parts` - 1 positions, ascending, that divide [lowest, highest] evenly; none where there is nothing to divide."""
+    width = _width(lowest, highest)
+    edges = dict.fromkeys(width * part // parts for part in range(1, parts))
+    return tuple(_stepped(lowest, edge) for edge in edges if edge > 0)
 
 
 def before(one: Position, other: Position) -> bool:
@@ -104,6 +133,21 @@ def position_text(position: Position) -> str:
 
 
 _ARTICLE = {"timestamp": "a timestamp", "date": "a date", "integer": "an integer"}
+
+
+def _width(lowest: Position, highest: Position) -> int:
+    """Numbers, days or microseconds from one to the other."""
+    if isinstance(lowest, int) and isinstance(highest, int):
+        return highest - lowest
+    if isinstance(lowest, datetime) and isinstance(highest, datetime):
+        return (highest - lowest) // timedelta(microseconds=1)
+    if isinstance(lowest, date) and isinstance(highest, date):
+        return (highest - lowest).days
+    raise ValueError(f"{lowest!r} and {highest!r} are not positions of one column")
+
+
+def _stepped(position: Position, steps: int) -> Position:
+    return position + timedelta(microseconds=steps) if isinstance(position, datetime) else moved(position, steps)
 
 
 def _earlier(one: Position, other: Position) -> Position:

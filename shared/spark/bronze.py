@@ -39,6 +39,7 @@ class Bronze:
         try:
             with halting(table):
                 evidence = _evidence(work, measured, batch, related, writer, null_positions)
+            evidence = replace(evidence, unknown_columns=self._sources.unknown_columns(table))
             written = evidence.counts.accepted + evidence.counts.rejected
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
@@ -114,6 +115,8 @@ def _evidence(work: landing.Examined, measured: Row, batch: Batch, related: Rela
         null_positions=null_positions,
         reasons=reasons,
         rules=landing.rule_results(work, measured, related),
+        late=int(measured["late"]),
+        late_at_edge=int(measured["late_at_edge"]),
     )
 
 

@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 
 from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.messages import Batch, BatchCounts, RuleResult
+from shared.core.window import edge_of_lookback
 from shared.spark.counting import Counted, Related, count_orphans, count_unique, observed, observing, results
 from shared.spark.digests import digest_aggregates, row_digest
 from shared.spark.frames import contract_schema, exact_cast, names
@@ -64,7 +65,7 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
     flags = [_words([check.broken for check in checks], "_broken"), _words([check.missing for check in checks], "_missing")]
     hidden = _stand_ins(table)
     keyed = with_mask_key(conformed, key or b"") if needs_key(table) else conformed
-    looked_back = F.coalesce(_position(table) < F.lit(batch.lo), F.lit(False))
+    looked_back, at_edge = _looked_back(table, batch)
     marks = masked_columns(table)
     checked = keyed.select(
         *(masked(column(name), marks[name]).alias(name) if name in marks else column(name) for name in names(table)),
@@ -72,6 +73,7 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
         *(F.sha2(column(name).cast("binary"), 256).alias(stand_in) for name, stand_in in hidden.items()),
         _reasons(checks).alias("_reasons"),
         looked_back.alias("_looked_back"),
+        at_edge.alias("_at_edge"),
         _original(table).alias("_original"),
     )
     identified = checked.withColumn("_row_id", row_digest(checked, names(table)))
@@ -90,6 +92,7 @@ def measure(work: Examined) -> list[Column]:
         if check.rejects:
             aggregates.append(F.count_if(new & broken).alias(f"r{position}"))
     aggregates.append(F.count_if(F.array_contains("_reasons", COPY)).alias("copies"))
+    aggregates += [F.count_if(new & F.col("_looked_back")).alias("late"), F.count_if(new & F.col("_at_edge")).alias("late_at_edge")]
     digest = F.sha2(F.concat_ws("|", "_row_id", "_lane", F.concat_ws(",", "_reasons"), "_original"), 256)
     return [*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest_aggregates(digest, among=new)]
 
@@ -138,6 +141,14 @@ def lookback_filter(table: Table, batch: Batch, earliest: Position) -> Column:
     """The rows of bronze that a lookback from `earliest` may show again: of lower batches, at positions before the window."""
     position = _position(table)
     return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+
+
+def _looked_back(table: Table, batch: Batch) -> tuple[Column, Column]:
+    """Whether a row lies before the window, and whether at the far edge of the lookback. Nothing is late for a first batch."""
+    if table.source is None or batch.seq == 1:
+        return F.lit(False), F.lit(False)
+    position, edge = _position(table), edge_of_lookback(table.source.watermark, batch.lo)
+    return F.coalesce(position < F.lit(batch.lo), F.lit(False)), F.coalesce(position < F.lit(edge), F.lit(False))
 
 
 def _position(table: Table) -> Column:
@@ -243,4 +254,4 @@ def _split(rows: DataFrame, table: Table, words: int) -> DataFrame:
     reasons = F.when(F.col("_copy"), F.array_append("_reasons", F.lit(COPY))).otherwise(F.col("_reasons"))
     lane = F.when(F.col("_seen"), SEEN).when(F.size("_reasons") > 0, REJECTED).otherwise(ACCEPTED)
     told = numbered.withColumn("_reasons", reasons).withColumn("_lane", lane)
-    return told.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original"))).drop("_seen", "_copy", "_looked_back")
+    return told.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original"))).drop("_seen", "_copy")

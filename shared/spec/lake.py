@@ -17,6 +17,7 @@ Severity = Literal["critical", "warning"]
 Mask = Literal["hmac", "redact", "partial"]
 RuleKind = Literal["row", "unique", "table", "relationship", "freshness"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
+Widening = Literal["refuse", "accept"]
 PositionKind = Literal["timestamp", "date", "integer"]
 Position = datetime | date | int  # of a watermark column
 
@@ -85,6 +86,8 @@ class Server:
     port: int | None
     database: str | None
     schema: str | None
+    account: str | None = None  # of Snowflake, as is the warehouse
+    warehouse: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,14 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """A window is read by `parts` connections at once, each a range of `column`."""
+
+    column: str
+    parts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
     """A batch halts when its rejects exceed both parts."""
 
@@ -121,6 +132,8 @@ class Source:
     watermark: Watermark
     reject_tolerance: Tolerance
     servers: tuple[Server, ...]
+    parallel: Parallel | None = None
+    widening: Widening = "refuse"  # of a source's type beyond the contract's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,6 +95,7 @@ class FakeSources:
     schemas: dict
     rows: dict = field(default_factory=dict)
     nulls: int = 0
+    unknown: tuple = ()
     reads: int = 0
 
     def clock(self, table):
@@ -105,6 +106,9 @@ class FakeSources:
         given = self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
         position = F.col(table.source.watermark.column).cast("timestamp")
         return given.where((position >= F.lit(lo)) & (position < F.lit(hi)))
+
+    def unknown_columns(self, table):
+        return self.unknown
 
     def null_positions(self, table):
         return self.nulls

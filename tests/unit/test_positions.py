@@ -10,7 +10,7 @@ from compiler import compile_lake
 from shared.core.errors import SchemaMismatch
 from shared.core.messages import Progress
 from shared.core.ports import SourceClock
-from shared.core.window import before, looked_back, moved, refuse_other_kind, upper_bound
+from shared.core.window import before, behind, edge_of_lookback, looked_back, moved, refuse_other_kind, upper_bound
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Watermark
 from tests.unit.compiler_refusals import ORDERS, copied, edit
@@ -134,3 +134,33 @@ def test_a_table_whose_watermark_became_of_another_kind_halts():
     refuse_other_kind(table, Progress(position=None, seq=0), [])
     with pytest.raises(SchemaMismatch, match=r"was read up to 2026-06-01, and the watermark of .* is a timestamp now"):
         refuse_other_kind(table, Progress(position=NOON.date(), seq=3), [])
+
+
+@pytest.mark.parametrize("lo", [NOON, NOON.date(), 700])
+@given(lookback=st.integers(0, 1000))
+def test_the_edge_of_the_lookback_is_its_oldest_tenth(lo, lookback):
+    """At least one unit of it, and never beyond the window's own beginning."""
+    mark = numbers(start_at=lo, lookback=lookback)
+
+    edge = edge_of_lookback(mark, lo)
+
+    assert edge == moved(lo, -lookback + (lookback + 9) // 10)
+    assert not before(lo, edge)
+
+
+@pytest.mark.parametrize(
+    ("lo", "bound", "text"),
+    [
+        (NOON, NOON - timedelta(seconds=1), "its clock was set back"),
+        (NOON.date(), NOON.date() - timedelta(days=1), "raise watermark.lookback in"),
+        (700, 699, "numbers began anew. New rows are read from 640 on"),
+    ],
+)
+def test_a_source_that_is_behind_what_was_read_is_warned_of(lo, bound, text):
+    """There is no window then, as when there is nothing new; that it is another matter must be said."""
+    table = orders(start_at=lo, lookback=60)
+    read = Progress(position=lo, seq=4)
+
+    assert text in behind(table, read, [], bound)
+    assert behind(table, read, [], lo) is None
+    assert behind(table, Progress(position=None, seq=0), [], bound) is None, "before start_at there is nothing to be behind of"

@@ -7,7 +7,7 @@ from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence
-from shared.core.window import Freezer, next_batch, refuse_other_kind, upper_bound
+from shared.core.window import Freezer, behind, next_batch, refuse_other_kind, upper_bound
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
 
@@ -22,9 +22,10 @@ def ingest(ctx: JobContext) -> None:
 
 def _ingest_table(ctx: JobContext, table: Table) -> None:
     landed: list[BatchEvidence] = []
+    warnings: list[str] = []
     problem = None
     try:
-        for evidence in _land_windows(ctx, table):
+        for evidence in _land_windows(ctx, table, warnings):
             landed.append(evidence)
     except DataRejected as refused:
         problem = str(refused)
@@ -40,14 +41,15 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
         path=table_path(table),
         batches=tuple(landed),
         problem=problem,
+        warning=warnings[0] if warnings else None,
     )
     ctx.documents.put(evidence_key(job.run, "ingest", table.name), document)
 
 
-def _land_windows(ctx: JobContext, table: Table) -> Iterator[BatchEvidence]:
+def _land_windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[BatchEvidence]:
     base = _certified_version(ctx, table)
     newest_below = base
-    for batch in _windows(ctx, table):
+    for batch in _windows(ctx, table, warnings):
         evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
@@ -68,8 +70,11 @@ def _certified_version(ctx: JobContext, table: Table) -> int:
     return 0 if entry is None else entry.version
 
 
-def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
-    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`."""
+def _windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[Batch]:
+    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`.
+
+    A source that is behind what was read gives none, and a text in `warnings`.
+    """
     progress = ctx.state.progress(table.name)
     pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
     refuse_other_kind(table, progress, pending)
@@ -77,6 +82,10 @@ def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
     if len(pending) >= ctx.max_windows or table.source is None:
         return
     job, bound = ctx.job, upper_bound(ctx.sources.clock(table), table.source.watermark)
+    odd = behind(table, progress, pending, bound)
+    if odd is not None:
+        warnings.append(odd)
+        ctx.log.warning("source_behind", table=table.name, warning=odd)
     freezer = Freezer(run=job.run, fence=job.fence, at=ctx.clock())
     while len(pending) < ctx.max_windows:
         batch = next_batch(table, progress, pending, bound, freezer)

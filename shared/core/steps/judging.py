@@ -94,3 +94,8 @@ def distrust(doubts: Iterable[str]) -> list[Finding]:
 def problem_finding(problem: str | None) -> list[Finding]:
     """What the job itself said stopped the table."""
     return [] if problem is None else [Finding(rule=None, severity="critical", message=problem)]
+
+
+def warning_finding(warning: str | None) -> list[Finding]:
+    """What the job itself found odd."""
+    return [] if warning is None else [Finding(rule=None, severity="warning", message=warning)]

@@ -3,7 +3,9 @@
 reader.py     SourceReader, what landing a batch asks of a source; Dialect, what one kind of database must say
 patience.py   waiting for a database that does not answer
 jdbc.py       every database that has a JDBC driver
-postgres.py   PostgreSQL's clock and literals
+asking.py     small questions to it, without a Spark job
+declared.py   what its declared types mean beside the contract's
+postgres.py   PostgreSQL's clock and literals; redshift.py, snowflake.py theirs
 """
 
 from shared.spark.sources.jdbc import JdbcSources
