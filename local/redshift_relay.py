@@ -12,8 +12,11 @@ from types import TracebackType
 
 # PostgreSQL ends the connection over a parameter it does not know.
 _REDSHIFTS_OWN = (b"driver_version", b"os_version", b"driver_discovery_version", b"client_protocol_version")
-# What a query of Redshift's calls and PostgreSQL has not; to be run once in its database.
-FUNCTIONS = "create function public.getdate() returns timestamp language sql stable as 'select statement_timestamp()::timestamp'"
+# What a query of Redshift's calls and PostgreSQL has not; to be run once in its database, by its owner.
+FUNCTIONS = """
+set allow_system_table_mods = on;
+create or replace function pg_catalog.getdate() returns timestamp language sql stable as 'select statement_timestamp()::timestamp';
+reset allow_system_table_mods"""
 _VERSION_3 = 196608
 _START_UP_LIMIT = 10_000  # PostgreSQL's own
 _CHUNK = 65536

@@ -69,7 +69,8 @@ def fakesnow_server():
     try:
         deadline = time.monotonic() + 120
         while not _answers(number):
-            assert server.poll() is None and time.monotonic() < deadline, (home / "log").read_text()
+            assert server.poll() is None, (home / "log").read_text()
+            assert time.monotonic() < deadline, (home / "log").read_text()
             time.sleep(0.1)
         yield number
     finally:
