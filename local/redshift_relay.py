@@ -67,8 +67,8 @@ class RedshiftRelay:
                     _pump(client, server)
                     back.join()
                 self._forget(client, server)
-        except OSError:
-            return  # one side is gone, and with it the other
+        except (OSError, ValueError):
+            return  # one side is gone, and with it the other; or the client speaks another protocol
 
     def _keep(self, *ends: socket.socket) -> bool:
         with self._lock:
@@ -88,7 +88,7 @@ def without_redshifts_own(message: bytes) -> bytes:
     """
     if struct.unpack("!I", message[4:8])[0] != _VERSION_3:
         return message
-    words = message[8:].rstrip(b"\0").split(b"\0")
+    words = message[8:-1].split(b"\0")[:-1]
     kept = [(name, value) for name, value in zip(words[::2], words[1::2], strict=True) if name not in _REDSHIFTS_OWN]
     body = message[4:8] + b"".join(name + b"\0" + value + b"\0" for name, value in kept) + b"\0"
     return struct.pack("!I", len(body) + 4) + body

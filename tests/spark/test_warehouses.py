@@ -142,6 +142,13 @@ def test_the_clock_is_the_sources_own_in_utc(warehouse):
     assert told.highest is None
 
 
+@pytest.mark.parametrize("warehouse", ["postgres", "redshift"], indirect=True)  # fakesnow has one zone
+def test_a_session_is_in_utc_although_its_user_is_not(warehouse):
+    """Redshift's clock is told in the session's zone: in a zone with summer time one hour of the year would be told wrong."""
+    with asking(warehouse.spark, _DIALECTS[warehouse.kind], warehouse.connection) as ask:
+        assert "UTC" == ask.row("show timezone")["timezone"]
+
+
 def test_a_window_of_a_time_without_zone_is_cut_in_utc(warehouse):
     """The column says no zone and the session's is another: neither moves the window."""
     warehouse.make("locals", [("a", 1, text(TWICE))])

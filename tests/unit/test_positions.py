@@ -1,6 +1,7 @@
 """Positions of three kinds: an instant, a date, a number keep their kind through JSON, and contracts say each in its own unit."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from compiler import compile_lake
 from shared.core.errors import SchemaMismatch
 from shared.core.messages import Progress
 from shared.core.ports import SourceClock
-from shared.core.window import before, behind, edge_of_lookback, looked_back, moved, refuse_other_kind, upper_bound
+from shared.core.window import before, behind, cuts, edge_of_lookback, looked_back, moved, refuse_other_kind, upper_bound
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Watermark
 from tests.unit.compiler_refusals import ORDERS, copied, edit
@@ -164,3 +165,26 @@ def test_a_source_that_is_behind_what_was_read_is_warned_of(lo, bound, text):
     assert text in behind(table, read, [], bound)
     assert behind(table, read, [], lo) is None
     assert behind(table, Progress(position=None, seq=0), [], bound) is None, "before start_at there is nothing to be behind of"
+
+
+@given(
+    bounds=st.one_of(
+        st.tuples(st.integers(-(2**63), 2**63), st.integers(-(2**63), 2**63)),
+        st.tuples(st.dates(), st.dates()),
+        st.tuples(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC))),
+    ),
+    parts=st.integers(2, 64),
+)
+def test_ranges_for_parallel_reads_are_ascending_and_even(bounds, parts):
+    """Each edge is used by two ranges, open at both ends: as many as asked where the values allow it, and none twice."""
+    lowest, highest = sorted(bounds)
+
+    edges = cuts(lowest, highest, parts)
+
+    assert len(edges) < parts
+    assert all(before(one, other) for one, other in pairwise((lowest, *edges)))
+    assert not edges or not before(highest, edges[-1])
+    if isinstance(lowest, int) and highest - lowest >= parts:
+        widths = [other - one for one, other in pairwise((lowest, *edges, highest))]
+        assert len(edges) == parts - 1
+        assert max(widths) - min(widths) <= 1
