@@ -1,7 +1,7 @@
 """Which source type is wider than a contract's: told by the values each can hold, not by a list of pairs."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.core.widening import is_wider
@@ -20,6 +20,9 @@ def largest_and_scale(kind):
 
 
 @given(source=EXACT, contract=EXACT)
+@example(source="decimal(10,0)", contract="int")  # as many digits, and more than 2,147,483,647
+@example(source="decimal(9,0)", contract="int")
+@example(source="int", contract="decimal(10,0)")
 def test_an_exact_number_is_wider_exactly_when_it_can_give_what_does_not_fit(source, contract):
     """A greater whole part or more digits after the point; nothing else halts a table, and nothing of that passes."""
     (most, scale), (room, held) = largest_and_scale(source), largest_and_scale(contract)
