@@ -20,6 +20,7 @@ derived.py        the SQL of derive and replace against their contracts
 copied.py         log, merge and scd2 against the table they are loaded from
 graph.py          layers, cycles, order, groups, relationships
 hashes.py         contract_hash and definition_hash
+diff.py           two compiled lakes: changes, versions, what they reach; diff_tables.py weighs a table's, diff_rules.py a rule's, spans.py compares
 """
 
 from compiler.lake import compile_lake

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from compiler.draft import Draft
 from compiler.node import Node
 from compiler.spark_types import INTEGERS
-from shared.spec.codec import CodecError, parse_instant
+from shared.spec.codec import CodecError, NoTimeZone, parse_instant
 from shared.spec.lake import Position, PositionKind, Watermark
 
 WATERMARK_KEYS = ("column", "lookback", "safety_lag", "start_at", "max_window")
@@ -105,8 +105,8 @@ def _read_instant(node: Node) -> datetime | None:
         return None
     try:
         return parse_instant(text)
-    except CodecError:
+    except NoTimeZone:
         node.refuse(f"'{text}' has no time zone", f"Write '{text.strip()}{'' if 'T' in text else 'T00:00:00'}Z' for UTC, or an offset.")
-    except ValueError:
+    except CodecError:
         node.refuse(f"'{text}' is not an instant", "Write ISO 8601 with its zone: '2024-01-01T00:00:00Z'.")
     return None

@@ -29,7 +29,7 @@ class Access:
 
 
 FUNCTIONS: Mapping[Function, Access] = {
-    "plan": Access(writes_to=("_runs/*",), writes=("LOCK", "RUN", "SCHEDULED"), watches=True),
+    "plan": Access(reads_from=("_runs/*",), writes_to=("_runs/*",), writes=("LOCK", "RUN", "SCHEDULED"), watches=True),
     "gate": Access(
         reads_from=("_runs/*", "_evidence/*", "bronze/*/_delta_log/*", "silver/*/_delta_log/*", "gold/*/_delta_log/*"),
         writes_to=("_runs/*",),

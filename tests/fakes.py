@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.core.errors import BadState, ClaimRefused, EvidenceInvalid, EvidenceMissing, LostRace, StaleFence
+from shared.core.errors import BadState, ClaimRefused, EvidenceInvalid, EvidenceMissing, LostRace, MissingColumn, StaleFence
 from shared.core.messages import (
     Batch,
     BatchCounts,
@@ -210,7 +210,7 @@ class FakeDocuments:
             raise EvidenceMissing(key)
         try:
             return from_json(kind, json.loads(self._texts[key]))
-        except (CodecError, ValueError) as error:
+        except (CodecError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise EvidenceInvalid(f"{key}: {error}") from error
 
     def put_text(self, key, text, content_type):
@@ -299,7 +299,7 @@ class FakeLake:
         self.staging: dict[str, tuple[dict[Any, Row], set[Any]]] = {}
         self.errors: dict[str, list[Row]] = {}
         self.halting: set[str] = set()  # tables whose rules are to be counted as broken
-        self.approved: dict[str, list[Row]] = {}
+        self.refused: set[str] = set()  # tables whose data cannot be computed at all
 
     # ---- the log
 
@@ -326,6 +326,7 @@ class FakeLake:
         return self._commit(table, content, writer, guard, kind="restore", operation="RESTORE", digest=None, restored_to=version)
 
     def land(self, table, batch, *, holds_rows, writer, guard):
+        self._refuse(table)
         assert table.source is not None
         earliest = looked_back(table.source.watermark, batch.lo)
         rows = self.world.effect(
@@ -367,6 +368,7 @@ class FakeLake:
         return len(rows)
 
     def merge(self, table, origin, *, after_seq, up_to_seq, rebuild, writer, guard):
+        self._refuse(table)
         old = self._versions(table)[-1].content
         new = {} if rebuild else dict(old)
         for batch_id, lanes in sorted(self._versions(origin)[-1].content.items()):
@@ -377,12 +379,14 @@ class FakeLake:
         return self._write(table, old, new, writer, guard)
 
     def derive(self, table, inputs, *, rebuild, writer, guard):
+        self._refuse(table)
         return self._write(table, self._versions(table)[-1].content, self._compute(table, inputs), writer, guard)
 
     def check(self, table, version):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
 
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
+        self._refuse(table)
         target = {} if target_version is None else self._versions(table)[target_version].content
         new = self._compute(table, inputs)
         upserts = {key: row for key, row in new.items() if target.get(key) != row}
@@ -406,6 +410,10 @@ class FakeLake:
         return self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
 
     # ---- private
+
+    def _refuse(self, table: Table) -> None:
+        if table.name in self.refused:
+            raise MissingColumn(f"{table.name}: the column 'id' is not there")
 
     def _at(self, path: str) -> list[Version]:
         return self.tables.get(path.replace("/", "."), [])

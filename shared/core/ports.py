@@ -1,6 +1,6 @@
 """The seams to the outside world. Steps in core see these protocols alone; `shared/aws`, `shared/spark` and `tests/fakes.py` implement them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -26,13 +26,15 @@ from shared.core.messages import (
 from shared.spec.lake import Stage, Table
 
 T = TypeVar("T")
-Guard = Callable[[], None]  # raises StaleFence; called immediately before every Delta commit
+Guard = Callable[[], None]  # raises StaleFence; called before every Delta write begins, as late as our code can
 Clock = Callable[[], datetime]  # UTC
+AtOnce = Callable[[Sequence[Callable[[], None]]], None]  # do all of them, in any order or together; an error is raised when all have ended
 
 
 class State(Protocol):
-    """The DynamoDB table. Every write but `take_lock` and `put_claim` is conditional, in one transaction, on `run` and `fence` in LOCK
-    and raises StaleFence when they are another's. Throttling and timeouts are retried inside, then StateUnavailable."""
+    """The DynamoDB table. Every write that takes `run` and `fence` (its own or its argument's) is conditional, in one transaction, on those
+    in LOCK and raises StaleFence when they are another's; the others (`take_lock`, `put_claim`, `fail_run`, `take_schedule`) say on what they
+    depend. Throttling and timeouts are retried inside, then StateUnavailable."""
 
     def lock(self) -> Lock:
         """The LOCK item; fence 0 and no run before the first run ever."""
@@ -216,7 +218,7 @@ class Sources(Protocol):
 
 
 class Tables(Protocol):
-    """Spark over the lake's Delta tables. Every writing method calls `guard` immediately before its commit, and says how it repeats."""
+    """Spark over the lake's Delta tables. Every writing method calls `guard`, then lets Spark write and commit, and says how it repeats."""
 
     def create(self, table: Table, writer: Writer, guard: Guard) -> int:
         """Version 0: empty, our metadata, the contract's columns (bronze and silver with theirs in front). Raises BadState if a table is there."""

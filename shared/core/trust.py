@@ -6,7 +6,8 @@ seen, and agrees with the Delta log's own account of the commit.
 
 from collections.abc import Sequence
 
-from shared.core.batches import last_commit
+from shared.core.batches import last_commit, reissue
+from shared.core.layout import table_path
 from shared.core.messages import (
     Batch,
     BatchEvidence,
@@ -15,6 +16,7 @@ from shared.core.messages import (
     RuleResult,
     TableEvidence,
 )
+from shared.spec.codec import CodecError, parse_instant
 from shared.spec.lake import Table
 
 
@@ -50,7 +52,8 @@ def doubts_of_silver(table: Table, evidence: TableEvidence, commits: Sequence[Lo
     commit = next((commit for commit in commits if commit.version == evidence.version), None)
     if commit is None or commit.meta is None:
         return [*doubts, f"version {evidence.version} is not a commit of ours"]
-    if (commit.meta.kind, commit.meta.run, commit.meta.fence, commit.meta.digest) != ("merge", run, fence, evidence.digest):
+    written_by = (commit.meta.kind, commit.meta.run, commit.meta.fence, commit.meta.glue_run, commit.meta.digest)
+    if written_by != ("merge", run, fence, evidence.glue_run, evidence.digest):
         doubts.append(f"version {evidence.version} was written by another commit than it says")
     return doubts + _merge_metrics(evidence, commit)
 
@@ -85,6 +88,8 @@ def _identity(evidence: IngestEvidence | TableEvidence, table: Table, *, run: st
         doubts.append(f"it belongs to run {evidence.run}, fence {evidence.fence}")
     if evidence.table != table.name:
         doubts.append(f"it speaks of {evidence.table}")
+    if evidence.path != table_path(table):
+        doubts.append(f"it speaks of a table at {evidence.path}")
     if evidence.contract_hash != table.contract_hash:
         doubts.append("it was made under another contract")
     return doubts
@@ -98,7 +103,19 @@ def _rules(table: Table, results: Sequence[RuleResult]) -> list[str]:
         return [f"its rules are not the contract's: {', '.join(odd)}"]
     if any(not 0 <= result.missing + result.unexpected <= result.elements or result.missing < 0 or result.unexpected < 0 for result in results):
         return ["a rule counts more than there is"]
-    return []
+    fresh = {rule.id for rule in table.rules if rule.kind == "freshness"}
+    return [f"rule {result.rule} observed what is no instant" for result in results if result.rule in fresh and not _is_instant(result.observed)]
+
+
+def _is_instant(observed: float | int | str | None) -> bool:
+    """None is one too: a table without rows has no newest value, and the verdict says so."""
+    if not isinstance(observed, str):
+        return observed is None
+    try:
+        parse_instant(observed)
+    except CodecError:
+        return False
+    return True
 
 
 def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
@@ -116,7 +133,7 @@ def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
         return [
             f"version {batch.version} wrote {written[0]} accepted and {written[1]} rejected rows; it counts {counts.accepted} and {counts.rejected}"
         ]
-    return []
+    return [] if reissue(commit) == batch else [f"it is not the evidence that version {batch.version} itself carries"]
 
 
 def _merge_metrics(evidence: TableEvidence, commit: LogCommit) -> list[str]:

@@ -83,15 +83,15 @@ class Bronze:
         return self._store.read(table).where(landing.lookback_filter(table, batch, earliest)).select("_row_id")
 
     def _refuse_other_schema(self, table: Table) -> None:
-        """Columns may be added; a changed or dropped one must be decided by somebody."""
+        """Columns may be added; one that was changed or dropped halts the table."""
         if self._store.latest(table) is None:
             raise ContractError(f"{table.name} is to be landed and there is no table; create it first")
         stored = self._store.read(table).schema
-        kept = [text for text in type_differences(stored, landing.bronze_schema(table)) if "missing instead of" not in text]
-        changed = [text for text in kept if "instead of nothing" not in text]
+        changed = [text for text in type_differences(stored, landing.bronze_schema(table)) if ": missing instead of" not in text]
         if changed:
             raise SchemaMismatch(
-                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Give the column a new name, or take the change back"
+                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Columns can be added, not changed or dropped: "
+                "give a changed one a new name, keep a dropped one, or take the change back"
             )
 
 

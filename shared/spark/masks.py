@@ -5,7 +5,6 @@ plans, in the UI and in the event log, where `spark.sql.redaction.string.regex` 
 """
 
 import hashlib
-from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -51,8 +50,3 @@ def masked(text: Column, mask: Mask) -> Column:
         return F.concat(F.repeat(F.lit("*"), hidden), F.when(F.length(text) > 4, F.substring(text, -4, 4)).otherwise(F.lit("")))
     inner = F.sha2(F.concat(F.col(_INNER), text.cast("binary")), 256)
     return F.sha2(F.concat(F.col(_OUTER), F.unhex(inner)), 256)
-
-
-def without_mask_key(frame: DataFrame, keep: Sequence[str]) -> DataFrame:
-    """`keep` of a frame, and no trace of the key."""
-    return frame.select(*(F.col(f"`{name}`") for name in keep if name not in KEY_COLUMNS))

@@ -85,7 +85,8 @@ class SparkTables:
         if found != (change_set.digest, change_set.upserts, change_set.deletes):
             raise EvidenceInvalid(
                 f"{change_set.path} holds {found[1]} upserts, {found[2]} deletes, digest {found[0][:12]}; the gate passed {change_set.upserts} and "
-                f"{change_set.deletes}, digest {change_set.digest[:12]}. It changed after the gate: restore the objects' versions"
+                f"{change_set.deletes}, digest {change_set.digest[:12]}. It changed after the gate: restore the objects' versions. "
+                f"Or {table.file} lost a column since: deploy it as it was, run once, then drop the column"
             )
         if self._store.latest(table) is None:
             self.create(table, writer, guard)

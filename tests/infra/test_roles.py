@@ -130,6 +130,11 @@ def test_lambdas_delete_no_object(statements):
     assert not [step for step in ("plan", "gate", "commit", "report", "fail") if doing(statements, step, "s3:DeleteObject")]
 
 
+def test_plan_reads_what_an_unfinished_run_began_with(statements):
+    """It names the lake.json to deploy, and reads no evidence and no rows."""
+    assert {"_runs/*"} == folders(statements, "plan", "s3:GetObject")
+
+
 def test_gates_read_logs_and_never_rows(statements):
     """Evidence is judged without a scan."""
     read = folders(statements, "gate", "s3:GetObject")

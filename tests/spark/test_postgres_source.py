@@ -36,7 +36,7 @@ def port(postgres):
         connection.execute("grant select on sales.orders to reader")
     yield postgres
     with psycopg.connect(dsn(postgres), autocommit=True) as connection:
-        connection.execute("drop table sales.orders")
+        connection.execute("drop table sales.orders cascade")
         connection.execute("revoke pg_read_all_stats from reader")
 
 
@@ -128,3 +128,19 @@ def test_a_source_that_says_no_is_not_asked_again_and_no_text_holds_the_password
     assert "another secret" not in str(wrong.value)
     for text in (window._jdf.queryExecution().toString(), window._jdf.queryExecution().optimizedPlan().toJSON(), repr(there), str(there)):
         assert PASSWORD not in text
+
+
+def test_a_refusal_that_would_show_a_value_gives_its_sqlstate_alone(spark, port):
+    """The database writes the value it cannot read into its sentence; it would stand in the evidence and the alert."""
+    with psycopg.connect(dsn(port), autocommit=True) as connection:
+        connection.execute(
+            "create view sales.broken as select (order_id || '@example.com')::int::text as order_id, amount, ordered_on, updated_at from sales.orders"
+        )
+        connection.execute("insert into sales.orders values ('ann', 1, '2026-02-28', %s, '{}')", (NOON,))
+    broken = replace(ORDERS, source=replace(ORDERS.source, relation="sales.broken"))
+    found = sources(spark, port)
+
+    with pytest.raises(DataRejected, match=r"refuses the query; it said: SQLSTATE 22P02\.") as refused:
+        found.patiently(broken, lambda: found.window(broken, NOON, NOON + timedelta(days=1)).collect())
+
+    assert "ann@" not in str(refused.value)

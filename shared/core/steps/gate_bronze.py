@@ -29,7 +29,7 @@ def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
         if entry is not None:
             entries[table.name] = entry
     blocked = held_back(bench.lake, docket.halted)
-    offered = {name: entry.consumed[name] for name, entry in entries.items()}
+    offered = {table.name: entries[table.name].consumed[table.name] if table.name in entries else 0 for table in bench.lake.sources}
     todo: list[str] = []
     for table in bench.lake.of_stage("refine"):
         if table.name not in blocked and has_work(table, bench.certified, offered | _certified_versions(bench), todo):
@@ -100,7 +100,8 @@ def _move(
             break
         progress = Progress(position=batch.hi, seq=batch.seq)
         if batch.version is not None:
-            version, content = max(version, batch.version), batch.seq
+            version = max(version, batch.version)
+            content = batch.seq if batch.counts.accepted else content
     if entry is None and progress.seq == 0:
         return progress, None
     return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})

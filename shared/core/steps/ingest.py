@@ -1,12 +1,14 @@
 """ingest: freeze windows, land each as one batch of bronze, write its rejects and the evidence. Read the source once a window, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from shared.core.batches import holds_rows, last_commit, reissue, reusable
+from shared.core.batches import begun_by_us, holds_rows, last_commit, reissue, reusable, unknown_batches
 from shared.core.errors import BadState, DataRejected
+from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
-from shared.core.messages import Batch, BatchEvidence, IngestEvidence
+from shared.core.messages import Batch, BatchEvidence, Entry, IngestEvidence, Progress
 from shared.core.window import Freezer, behind, next_batch, refuse_other_kind, upper_bound
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
@@ -15,9 +17,8 @@ from shared.spec.lake import Table
 def ingest(ctx: JobContext) -> None:
     """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
     claim_group(ctx)
-    for table in ctx.lake.sources:
-        if table.group == ctx.job.group:
-            _ingest_table(ctx, table)
+    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group]):
+        ctx.at_once([partial(_ingest_table, ctx, table) for table in wave])
 
 
 def _ingest_table(ctx: JobContext, table: Table) -> None:
@@ -47,16 +48,17 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
 
 
 def _land_windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[BatchEvidence]:
-    base = _certified_version(ctx, table)
+    progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
+    base = _certified_version(ctx, table, progress, pending)
     newest_below = base
-    for batch in _windows(ctx, table, warnings):
+    for batch in _windows(ctx, table, progress, pending, warnings):
         evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
 
 
-def _certified_version(ctx: JobContext, table: Table) -> int:
-    """The version whose successors may hold pending batches; creates a table that is not there."""
+def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> int:
+    """The version whose successors may hold pending batches; creates a table that is not there. Raises BadState for one that is not ours."""
     path, entry = table_path(table), ctx.state.certified().tables.get(table.name)
     latest = ctx.delta_log.latest(path)
     if latest is None:
@@ -67,16 +69,27 @@ def _certified_version(ctx: JobContext, table: Table) -> int:
         return ctx.tables.create(table, ctx.writer, ctx.guard)
     if entry is not None and entry.version > latest:
         raise BadState(f"{table.name} is certified at version {entry.version} but its log ends at {latest}")
+    _refuse_unknown(ctx, table, entry, progress, pending)
     return 0 if entry is None else entry.version
 
 
-def _windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[Batch]:
+def _refuse_unknown(ctx: JobContext, table: Table, entry: Entry | None, progress: Progress, pending: Sequence[Batch]) -> None:
+    path = table_path(table)
+    commits = ctx.delta_log.commits(path, -1 if entry is None else entry.version)
+    unknown = unknown_batches(commits, pending, after_seq=progress.seq)
+    if unknown or (entry is None and not begun_by_us(commits)):
+        raise BadState(
+            f"{table.name} has data at {path} that no run of this lake froze or created ({', '.join(unknown[:5]) or 'its first version'}); "
+            "restore the state table to a point in time that knows it, or move it away"
+        )
+
+
+def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch], warnings: list[str]) -> Iterator[Batch]:
     """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`.
 
     A source that is behind what was read gives none, and a text in `warnings`.
     """
-    progress = ctx.state.progress(table.name)
-    pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
+    pending = [batch for batch in known if batch.seq > progress.seq]
     refuse_other_kind(table, progress, pending)
     yield from pending[: ctx.max_windows]
     if len(pending) >= ctx.max_windows or table.source is None:

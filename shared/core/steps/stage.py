@@ -1,6 +1,9 @@
 """stage: compute each gold table's change set against silver as this run's gate passed it and gold as certified. Gold itself is not touched."""
 
+from functools import partial
+
 from shared.core.errors import BadState, DataRejected
+from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import evidence_key, staging_path, table_path
 from shared.core.messages import (
@@ -23,18 +26,20 @@ def stage(ctx: JobContext) -> None:
     certified = ctx.state.certified()
     staged: dict[str, str] = {}
     refused: set[str] = set()
-    for name in decision.todo:
-        table = ctx.lake.table(name)
-        if table.group == ctx.job.group:
-            waits_for = refused.intersection(table.inputs)
-            if waits_for:
-                evidence = _evidence(ctx, table, certified.tables.get(name), {}, problem=f"waits for {min(waits_for)}")
-            else:
-                evidence = _stage_table(ctx, table, decision, certified, staged)
-            if evidence.problem is not None:
-                refused.add(name)
-            check_writer(ctx)
-            ctx.documents.put(evidence_key(ctx.job.run, "stage", name), evidence)
+
+    def one(table: Table) -> None:
+        waits_for = refused.intersection(table.inputs)
+        if waits_for:
+            evidence = _evidence(ctx, table, certified.tables.get(table.name), {}, problem=f"waits for {min(waits_for)}")
+        else:
+            evidence = _stage_table(ctx, table, decision, certified, staged)
+        if evidence.problem is not None:
+            refused.add(table.name)
+        check_writer(ctx)
+        ctx.documents.put(evidence_key(ctx.job.run, "stage", table.name), evidence)
+
+    for wave in waves([table for name in decision.todo if (table := ctx.lake.table(name)).group == ctx.job.group]):
+        ctx.at_once([partial(one, table) for table in wave])
 
 
 def _stage_table(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, staged: dict[str, str]) -> TableEvidence:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shared.core.errors import DataRejected, SourceUnavailable, Terminal
-from shared.spark.refusals import SPARK_FAILED
+from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spec.lake import Table
 
 T = TypeVar("T")
@@ -15,6 +15,8 @@ T = TypeVar("T")
 _WAITING_HELPS = ("08", "53", "57", "40", "58")
 # Snowflake says 08001 of a wrong password too, and locks a user who repeats it; its own numbers from 390100 on tell log-ins apart.
 _LOG_INS = range(390100, 390400)
+# data, constraints, what a procedure raises, and what Redshift says of a value it cannot read
+_SHOWS_VALUES = ("22", "23", "P0", "XX")
 _SIGNS = ("SQLTransientConnectionException", "Connection refused", "The connection attempt failed", "An I/O error occurred", "terminating connection")
 
 
@@ -93,8 +95,11 @@ def _families(cause: object) -> list[str]:
 
 
 def _said(failed: BaseException, secret: str) -> str:
-    """The database's own first line."""
-    cause = _sql_exception(failed)
-    text = str(failed) if cause is None else str(cause.getMessage())
-    line = text.splitlines()[0] if text else type(failed).__name__
+    """The database's own first line; of an error that may show a value, its SQLSTATE alone."""
+    state, cause = _sql_state(failed), _sql_exception(failed)
+    if state.startswith(_SHOWS_VALUES):
+        return f"SQLSTATE {state}"
+    if cause is None:
+        return without_values(failed)
+    line = str(cause.getMessage()).partition("\n")[0]
     return line.replace(secret, "********") if secret else line
