@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from compiler.draft import Draft
 from compiler.node import Node
 from compiler.problems import did_you_mean
+from compiler.source_kinds import FILE_SERVER, kind_of, read_files, read_location, read_snapshot
 from compiler.watermark import POSITION_KINDS, WATERMARK_KEYS, read_watermark
 from shared.spec.environment import Environment
-from shared.spec.lake import Parallel, Server, Source, Tolerance, Watermark, Widening
+from shared.spec.lake import Parallel, Server, Source, Tolerance, Widening
 
 SERVER_TYPES = ("postgres", "redshift", "snowflake")
 
@@ -25,26 +26,33 @@ _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}
 def read_source(draft: Draft, environments: Mapping[str, Environment] | None) -> Source | None:
     """The source of an `append` table; None, with the problems written down, when something in it does not hold."""
     options = draft.options
-    _refuse_unsupported(draft)
-    relation = options["source"].text("Name the table or view to read: schema.table.")
-    if relation is not None and not _RELATION.fullmatch(relation):
-        options["source"].refuse(
-            f"source '{relation}' is not a plain name, and names are never quoted", "Write schema.table with letters, digits and _."
-        )
-    watermark = _read_watermark(draft)
+    kind = kind_of(draft, f"Add watermark: {{{', '.join(WATERMARK_KEYS)}}}; or in its place snapshot, or files.")
+    watermark = read_watermark(draft, options["watermark"]) if kind == "watermark" else None
+    snapshot = read_snapshot(draft) if kind == "snapshot" else None
+    files = read_files(draft) if kind == "files" else None
+    relation = _read_relation(options["source"]) if options["files"].absent else files.pattern if files else None
     tolerance = _read_tolerance(options["reject_tolerance"])
     servers = _read_servers(draft, environments)
     parallel, widening = _read_parallel(draft), _read_widening(options["widening"])
-    if relation is None or watermark is None or tolerance is None:
+    if relation is None or tolerance is None or not (watermark or snapshot or files):
         return None
-    return Source(relation=relation, watermark=watermark, reject_tolerance=tolerance, servers=servers, parallel=parallel, widening=widening)
+    return Source(
+        relation=relation,
+        watermark=watermark,
+        reject_tolerance=tolerance,
+        servers=servers,
+        parallel=parallel,
+        widening=widening,
+        snapshot=snapshot,
+        files=files,
+    )
 
 
-def _refuse_unsupported(draft: Draft) -> None:
-    options = draft.options
-    for key in ("snapshot", "files"):
-        if not options[key].absent:
-            options[key].refuse(f"'{key}' sources are not supported by this version", f"Use watermark: {{{', '.join(WATERMARK_KEYS)}}}.")
+def _read_relation(node: Node) -> str | None:
+    relation = node.text("Name the table or view to read: schema.table.")
+    if relation is not None and not _RELATION.fullmatch(relation):
+        node.refuse(f"source '{relation}' is not a plain name, and names are never quoted", "Write schema.table with letters, digits and _.")
+    return relation
 
 
 def _read_parallel(draft: Draft) -> Parallel | None:
@@ -64,15 +72,6 @@ def _read_widening(node: Node) -> Widening:
     return "accept" if not node.absent and node.word(("refuse", "accept"), "Write refuse or accept.") == "accept" else "refuse"
 
 
-def _read_watermark(draft: Draft) -> Watermark | None:
-    node = draft.options["watermark"]
-    if node.absent:
-        if draft.options["snapshot"].absent and draft.options["files"].absent:
-            draft.options["watermark"].refuse("'watermark' is missing", f"Add watermark: {{{', '.join(WATERMARK_KEYS)}}}.")
-        return None
-    return read_watermark(draft, node)
-
-
 def _read_tolerance(node: Node) -> Tolerance | None:
     if node.absent:
         node.refuse("'reject_tolerance' is missing", "Say how many rejects a batch may hold: reject_tolerance: {share: 0.01, rows: 20}.")
@@ -88,7 +87,7 @@ def _read_tolerance(node: Node) -> Tolerance | None:
 def _read_servers(draft: Draft, environments: Mapping[str, Environment] | None) -> tuple[Server, ...]:
     servers: dict[str, Server] = {}
     for node in draft.root["servers"].items():
-        server = _read_server(node, environments)
+        server = _read_server(node, environments, of_files=not draft.options["files"].absent)
         if server is None:
             continue
         if server.environment in servers:
@@ -101,16 +100,34 @@ def _read_servers(draft: Draft, environments: Mapping[str, Environment] | None) 
     return tuple(servers[name] for name in sorted(servers))
 
 
-def _read_server(node: Node, environments: Mapping[str, Environment] | None) -> Server | None:
+def _read_server(node: Node, environments: Mapping[str, Environment] | None, *, of_files: bool) -> Server | None:
     name = node["server"].text("Name the server, as environments.toml does under secrets.servers.")
-    kind = node["type"].text(f"Write type: {' or '.join(SERVER_TYPES)}.")
+    fitting = (FILE_SERVER,) if of_files else SERVER_TYPES
+    kind = node["type"].text(f"Write type: {' or '.join(fitting)}.")
     environment = node["environment"].text("Say which environment this server is for.")
-    if kind is not None and kind not in SERVER_TYPES:
-        node["type"].refuse(f"server type '{kind}' is not supported by this version", f"Write type: {' or '.join(SERVER_TYPES)}.")
+    if kind is not None and kind not in (FILE_SERVER, *SERVER_TYPES):
+        node["type"].refuse(f"server type '{kind}' is not supported by this version", f"Write type: {' or '.join(fitting)}.")
+    elif kind is not None and kind not in fitting:
+        what = "files are not read from" if of_files else "only files are read from"
+        node["type"].refuse(f"{what} a server of type '{kind}'", f"Write type: {' or '.join(fitting)}.")
     if environments is not None and environment is not None:
-        _check_secret(node, name, environment, environments)
-    if name is None or kind not in SERVER_TYPES or environment is None:
+        _check_secret(node, None if kind == FILE_SERVER else name, environment, environments)  # a role reads files, no password
+    if name is None or kind is None or kind not in fitting or environment is None:
         return None
+    return _file_server(node, name, environment) if of_files else _database_server(node, name, kind, environment)
+
+
+def _file_server(node: Node, name: str, environment: str) -> Server:
+    location, written = read_location(node)
+    return Server(
+        name=name, type=FILE_SERVER, environment=environment, host=None, port=None, database=None, schema=None, location=location, format=written
+    )
+
+
+def _database_server(node: Node, name: str, kind: str, environment: str) -> Server:
+    for key in ("location", "format", "delimiter"):
+        if not node[key].absent:
+            node[key].refuse(f"'{key}' of a server of type {kind}", f"Leave it out: it is for files, on a server of type {FILE_SERVER}.")
     for key, example in _NEEDED[kind].items():
         node[key].text(f"A {kind} server needs it: {key}: {example}.")
     host, database, schema, account, warehouse = (node[key].optional_text() for key in ("host", "database", "schema", "account", "warehouse"))

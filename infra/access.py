@@ -15,7 +15,7 @@ class Access:
     """Folders are key patterns in the lake's bucket; `writes` says which kinds of state. Every role may read all state: it holds no data.
 
     `replaces`: may delete objects where it writes them (Spark does, under its own tables). `drops`: kinds it may delete.
-    `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources.
+    `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources (files too).
     """
 
     reads_from: tuple[str, ...] = ()
@@ -42,8 +42,8 @@ FUNCTIONS: Mapping[Function, Access] = {
 
 JOBS: Mapping[Stage, Access] = {
     "ingest": Access(
-        reads_from=("_runs/*", "bronze/*", "_errors/bronze/*"),  # rejects are moved into place, which reads them
-        writes_to=("bronze/*", "_errors/bronze/*", "_evidence/*/ingest/*"),
+        reads_from=("_runs/*", "_windows/*", "bronze/*", "_errors/bronze/*"),  # rejects are moved into place, which reads them
+        writes_to=("_windows/*", "bronze/*", "_errors/bronze/*", "_evidence/*/ingest/*"),
         writes=("CLAIM", "PENDING"),
         replaces=True,
         secrets=True,

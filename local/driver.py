@@ -28,8 +28,7 @@ class Driver:
     def __init__(self, *, wanted: Submission, start: Start, logs: Path, bucket: str) -> None:
         self.wanted = wanted
         name = f"driver-{next(_numbers)}"
-        token = secrets.token_hex(16)
-        self._token = token
+        self._token = secrets.token_hex(16)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
         self._line: socket.socket | None = None
         self._answers: IO[str] | None = None
@@ -37,10 +36,9 @@ class Driver:
         self._jobs = 0
         port = self._listener.getsockname()[1]
         # Only a session that can write Delta can be warmed by it.
-        folder = f"s3://{bucket}/{name}-{token[:8]}" if "delta" in wanted.formats else ""
+        folder = f"s3://{bucket}/{name}-{self._token[:8]}" if "delta" in wanted.formats else ""
         logs.mkdir(parents=True, exist_ok=True)
-        given = {"SLUICE_DRIVER": f"{port}:{token}:{folder}", "SLUICE_FORMATS": wanted.formats}
-        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", given)
+        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": f"{port}:{self._token}:{folder}"})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
     @property

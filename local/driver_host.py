@@ -26,12 +26,12 @@ def main() -> None:
     session.stop()
     del session
     jvm: Any = SparkContext._jvm
-    drop_state(jvm)
+    drop_state(jvm, delta=bool(folder))
     with socket.create_connection(("127.0.0.1", int(port))) as line:
         line.sendall(token.encode())
         for text in line.makefile():
             code = run(jvm, **json.loads(text))
-            drop_state(jvm)
+            drop_state(jvm, delta=bool(folder))
             line.sendall(f"{code}\n".encode())
 
 
@@ -44,12 +44,12 @@ def run(jvm: Any, *, script: str, arguments: list[str], log: str) -> int:
         return subprocess.run([sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, check=False).returncode
 
 
-def drop_state(jvm: Any) -> None:
+def drop_state(jvm: Any, *, delta: bool) -> None:
     """Stop the context that a script left, which ends its sessions too, and forget tables and file systems."""
     active = getattr(getattr(jvm.org.apache.spark, "SparkContext$"), "MODULE$").getActive()
     if active.isDefined():
         active.get().stop()
-    if "delta" in os.environ.get("SLUICE_FORMATS", ""):
+    if delta:
         jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     jvm.org.apache.hadoop.fs.FileSystem.closeAll()
 

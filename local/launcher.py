@@ -50,12 +50,11 @@ class JobRun:
 class Launcher:
     """Launches runs, each in a process of its own. A driver that is kept ready takes the next run, and after a run that ended well another one."""
 
-    def __init__(self, *, home: Path, aws: Emulated, children: Children, keeps_driver: bool) -> None:
+    def __init__(self, *, home: Path, aws: Emulated, children: Children) -> None:
         self._work = home / "glue"
         self._logs = home / "logs" / "glue"
         self._aws = aws
         self._children = children
-        self._keeps_driver = keeps_driver
         self._idle: Driver | None = None
         self._lock = threading.Lock()
         self._stopping = False
@@ -96,8 +95,6 @@ class Launcher:
         return replace(asked, jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address))))
 
     def _prepare(self, wanted: Submission) -> None:
-        if not self._keeps_driver:
-            return
         self._s3.create_bucket(Bucket=_WARM)
         with self._lock:
             if self._stopping or (self._idle is not None and self._idle.wanted == wanted and self._idle.is_usable):
@@ -197,14 +194,15 @@ class Borrowed:
 
     def wait(self) -> None:
         """Until the script ended well. Raises JobFailed or JobTimedOut; nothing of the script is left in any case."""
+        code = -1
         try:
             code = self._driver.result(self._run.timeout_s)
         except TimeoutError as late:
-            self.kill()
             raise JobTimedOut(f"{self._run.job} ran longer than its {self._run.timeout_s / 60:g} minutes (log: {self._log})") from late
-        with self._lock:
-            self._over = True
-        self._tell_over(self._driver, code)
+        finally:
+            with self._lock:
+                self._over = True
+            self._tell_over(self._driver, code)
         if code:
             raise JobFailed(f"{error_line(self._log, code)} (log: {self._log})")
 

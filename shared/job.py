@@ -11,7 +11,7 @@ from shared.core.errors import SecretMissing, SluiceError
 from shared.core.job import Job, JobContext
 from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spark.session import spark_session
-from shared.spark.sources import Connection, JdbcSources
+from shared.spark.sources import Connection, EverySource, FileSources, JdbcSources
 from shared.spark.tables import SparkTables
 from shared.spec.environment import Environment
 from shared.spec.lake import Server, Stage, Table, shipped_lake
@@ -45,7 +45,8 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
     secrets = Secrets(environment)
     name = environment.job(stage)
     spark = spark_session(name)
-    sources = JdbcSources(spark=spark, environment=environment.name, connect=lambda table, server: connection(table, server, secrets, environment))
+    databases = JdbcSources(spark=spark, environment=environment.name, connect=lambda table, server: connection(table, server, secrets, environment))
+    sources = EverySource(databases=databases, files=FileSources(spark=spark, environment=environment.name))
     return JobContext(
         job=Job(
             run=arguments.run,

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.core.errors import BadState, ClaimRefused, EvidenceInvalid, EvidenceMissing, LostRace, MissingColumn, StaleFence
+from shared.core.errors import (
+    BadState,
+    ClaimRefused,
+    EvidenceInvalid,
+    EvidenceMissing,
+    LostRace,
+    MissingColumn,
+    ObjectGone,
+    SnapshotTooSmall,
+    StaleFence,
+)
+from shared.core.files import FileObject, matching
 from shared.core.messages import (
     Batch,
     BatchCounts,
@@ -273,10 +284,15 @@ class Version:
 
 @dataclass
 class Shop:
-    """The source database: rows with the time they carry and the time they became visible."""
+    """The sources: rows of a database with the time they became visible, and files."""
 
     rows: dict[str, list[tuple[datetime, Row]]] = field(default_factory=dict)
+    files: dict[str, dict[str, tuple[FileObject, list[Row]]]] = field(default_factory=dict)  # table -> key -> object and its rows
     open_since: datetime | None = None
+
+    def put(self, table: str, key: str, rows: list[Row], at: datetime) -> None:
+        """An object, new or in the place of another."""
+        self.files.setdefault(table, {})[key] = (FileObject(key=key, etag=digest_of(rows), size_bytes=len(rows), modified=at), rows)
 
     def visible(self, relation: str, at: datetime) -> list[Row]:
         latest: dict[Any, Row] = {}
@@ -325,20 +341,23 @@ class FakeLake:
         content = self._versions(table)[version].content
         return self._commit(table, content, writer, guard, kind="restore", operation="RESTORE", digest=None, restored_to=version)
 
-    def land(self, table, batch, *, holds_rows, writer, guard):
+    def objects(self, table):
+        return self.world.effect("source.list", lambda: self._listed(table))
+
+    def land(self, table, batch, *, objects=(), holds_rows, writer, guard):
         self._refuse(table)
-        assert table.source is not None
-        earliest = looked_back(table.source.watermark, batch.lo)
-        rows = self.world.effect(
-            "source.read",
-            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if earliest <= r["at"] < batch.hi],
-        )
         content = dict(self._versions(table)[-1].content)
-        known = [row for batch_id, lanes in content.items() if batch_id < batch.batch_id for lane in lanes.values() for row in lane]
-        seen = [row for row in rows if row["at"] < batch.lo and row in known]
-        new = [row for row in rows if row not in seen]
-        lanes = {"accepted": [r for r in new if not self.bad(table.name, r)], "rejected": [r for r in new if self.bad(table.name, r)]}
-        counts = BatchCounts(read=len(rows), accepted=len(lanes["accepted"]), rejected=len(lanes["rejected"]), seen=len(seen))
+        lower = {batch_id: lanes for batch_id, lanes in content.items() if batch_id < batch.batch_id}
+        warnings, deleted = [], []
+        if table.source.files:
+            new, seen, warnings = self._files_rows(table, objects), [], self._changed(table, objects)
+        elif table.source.snapshot:
+            new, seen, deleted = self._snapshot_rows(table, batch, lower)
+        else:
+            new, seen = self._window_rows(table, batch, lower)
+        good, bad = ([r for r in new if self.bad(table.name, r) is wrong] for wrong in (False, True))
+        lanes = {"accepted": good + deleted, "rejected": bad}
+        counts = BatchCounts(read=len(new) + len(seen), accepted=len(good), rejected=len(bad), seen=len(seen), deleted=len(deleted))
         evidence = BatchEvidence(
             batch_id=batch.batch_id,
             seq=batch.seq,
@@ -353,9 +372,11 @@ class FakeLake:
             null_positions=0,
             reasons={},
             rules=self._rules(table, len(new)),
-            late=sum(row["at"] < batch.lo for row in new) if batch.seq > 1 else 0,
+            late=sum(row["at"] < batch.lo for row in new) if table.source.watermark and batch.seq > 1 else 0,
+            manifest=batch.manifest,
+            warnings=tuple(warnings),
         )
-        if not new and not holds_rows:
+        if not new and not deleted and not holds_rows:
             return replace(evidence, digest=None)
         content[batch.batch_id] = lanes
         by_lane = {name: len(rows) for name, rows in lanes.items()}
@@ -410,6 +431,45 @@ class FakeLake:
         return self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
 
     # ---- private
+
+    def _window_rows(self, table, batch, lower):
+        earliest = looked_back(table.source.windows, batch.lo)
+        rows = self.world.effect(
+            "source.read",
+            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if earliest <= r["at"] < batch.hi],
+        )
+        known = [row for lanes in lower.values() for lane in lanes.values() for row in lane]
+        seen = [row for row in rows if row["at"] < batch.lo and row in known]
+        return [row for row in rows if row not in seen], seen
+
+    def _listed(self, table):
+        held = self.shop.files.get(table.name, {})
+        wanted = matching(table.source.files.pattern, held)
+        return tuple(file for key, (file, _) in held.items() if key in wanted)
+
+    def _files_rows(self, table, objects):
+        held = self.world.effect("source.read", lambda: dict(self.shop.files.get(table.name, {})))
+        gone = [file.key for file in objects if file.key not in held]
+        if gone:
+            raise ObjectGone(f"{table.name}: {gone} vanished")
+        return [row for file in objects if held[file.key][0] == file for row in held[file.key][1]]
+
+    def _changed(self, table, objects):
+        return [f"{file.key} changed" for file in objects if self.shop.files[table.name][file.key][0] != file]
+
+    def _snapshot_rows(self, table, batch, lower):
+        visible = self.world.effect("source.read", lambda: self.shop.visible(table.source.relation, self.world.now))
+        rows = {row["id"]: row | {"at": batch.hi, "deleted": False} for row in visible if not row.get("deleted")}
+        known = {row["id"]: row for _, lanes in sorted(lower.items()) for row in lanes["accepted"]}
+        refused = [row | {"at": batch.hi} for lanes in lower.values() for row in lanes["rejected"]]
+        live = {key: row for key, row in known.items() if not row["deleted"]}
+        if len(rows) < table.source.snapshot.min_share * len(live):
+            raise SnapshotTooSmall(f"{table.name}: {len(rows)} of {len(live)}")
+        seen = [
+            row for key, row in rows.items() if (row in refused if self.bad(table.name, row) else key in live and live[key] | {"at": batch.hi} == row)
+        ]
+        gone = [row | {"at": batch.hi, "deleted": True} for key, row in live.items() if key not in rows]
+        return [row for row in rows.values() if row not in seen], seen, gone
 
     def _refuse(self, table: Table) -> None:
         if table.name in self.refused:

@@ -7,6 +7,8 @@ SluiceError
 ├── DataRejected            halts one table; the rest of the run goes on
 │   ├── MissingColumn           the source lacks a required column
 │   ├── WidenedColumn           the source declares a wider type than the contract allows
+│   ├── ObjectGone              a frozen file is no longer there
+│   ├── SnapshotTooSmall        a snapshot holds far fewer rows than are known
 │   └── SchemaMismatch          a table on disk does not fit its contract
 └── Terminal                stops the run; somebody must look
     ├── ContractError           the contract or lake.json does not hold together
@@ -48,6 +50,14 @@ class MissingColumn(DataRejected):
 
 class WidenedColumn(DataRejected):
     """The source declares a wider type than the contract allows."""
+
+
+class ObjectGone(DataRejected):
+    """A frozen file is no longer there."""
+
+
+class SnapshotTooSmall(DataRejected):
+    """A snapshot holds far fewer rows than are known."""
 
 
 class SchemaMismatch(DataRejected):

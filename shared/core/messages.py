@@ -46,10 +46,14 @@ class Certified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before)."""
+    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before).
+
+    `manifest` is the document that holds what is known of its files after that batch; None where it has none.
+    """
 
     position: Position | None
     seq: int
+    manifest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One frozen window of a source: half-open [lo, hi) of the watermark column."""
+    """One frozen window of a source: half-open [lo, hi) of the watermark column.
+
+    Of files: the objects that the document `manifest` lists; of a snapshot: all there is. Their lo and hi are the instants of freezing.
+    """
 
     batch_id: str
     seq: int
@@ -72,6 +79,7 @@ class Batch:
     run: str  # that froze it
     fence: int
     outcome: Outcome | None
+    manifest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,12 +174,13 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCounts:
-    """read = accepted + rejected + seen."""
+    """read = accepted + rejected + seen. `deleted` counts rows of the accepted lane that nobody read: keys a snapshot no longer holds."""
 
     read: int
     accepted: int
     rejected: int
     seen: int
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,13 +206,15 @@ class BatchEvidence:
     late: int = 0
     late_at_edge: int = 0
     unknown_columns: tuple[str, ...] = ()  # of the source, that the contract does not name: never read
+    manifest: str | None = None  # of files: the document that listed what was read
+    warnings: tuple[str, ...] = ()  # what the job saw that is no error; the gate repeats each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestEvidence:
     """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not.
 
-    `warning` says what is odd about the source and has lost nothing.
+    `warnings` say what is odd about the source and has lost nothing.
     """
 
     run: str
@@ -214,7 +225,7 @@ class IngestEvidence:
     path: str
     batches: tuple[BatchEvidence, ...]
     problem: str | None
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from shared.core.files import FileObject
 from shared.core.messages import (
     Batch,
     BatchEvidence,
@@ -211,10 +212,13 @@ class Staged:
 
 
 class Sources(Protocol):
-    """The databases behind bronze."""
+    """The databases and files behind bronze."""
 
     def clock(self, table: Table) -> SourceClock:
         """Raises SourceUnavailable after its own retries."""
+
+    def objects(self, table: Table) -> tuple[FileObject, ...]:
+        """Every object that the pattern of a table of files means, now; none where nothing lies. Raises SourceUnavailable."""
 
 
 class Tables(Protocol):
@@ -226,11 +230,14 @@ class Tables(Protocol):
     def restore(self, table: Table, version: int, writer: Writer, guard: Guard) -> int:
         """Make `version`'s content the latest; the new version."""
 
-    def land(self, table: Table, batch: Batch, *, holds_rows: bool, writer: Writer, guard: Guard) -> BatchEvidence:
-        """Read the batch's window (with lookback) from the source once, conform, check, mask, split, and commit both lanes at once.
+    def land(
+        self, table: Table, batch: Batch, *, objects: tuple[FileObject, ...] = (), holds_rows: bool, writer: Writer, guard: Guard
+    ) -> BatchEvidence:
+        """Read the batch's window (with lookback; of files the frozen `objects`) from the source once, conform, check, mask, split, and commit
+        both lanes at once.
 
         Replaces whatever an earlier commit of the batch left. Without a row to write, and with `holds_rows` false, commits nothing.
-        Raises MissingColumn, SourceUnavailable.
+        Raises MissingColumn, SourceUnavailable, ObjectGone, SnapshotTooSmall.
         """
 
     def write_errors(self, table: Table, batch: Batch, prefix: str) -> int:

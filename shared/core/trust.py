@@ -31,12 +31,15 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
     doubts = _rules(table, batch.rules)
     if batch.contract_hash != table.contract_hash:
         doubts.append("it was made under another contract")
-    if not any((b.batch_id, b.seq, b.lo, b.hi) == (batch.batch_id, batch.seq, batch.lo, batch.hi) for b in pending):
+    window = (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.manifest)
+    if not any((b.batch_id, b.seq, b.lo, b.hi, b.manifest) == window for b in pending):
         doubts.append("no frozen window is like it")
-    if min(counts.read, counts.accepted, counts.rejected, counts.seen, batch.null_positions) < 0:
+    if min(counts.read, counts.accepted, counts.rejected, counts.seen, counts.deleted, batch.null_positions) < 0:
         doubts.append("a count is negative")
     if not 0 <= batch.late_at_edge <= batch.late <= counts.accepted + counts.rejected:
         doubts.append(f"of {counts.accepted + counts.rejected} new rows {batch.late} cannot be late and {batch.late_at_edge} at the lookback's edge")
+    if counts.deleted and (table.source is None or table.source.snapshot is None):
+        doubts.append(f"it counts {counts.deleted} deleted rows, and only a snapshot tells what is gone")
     if counts.read != counts.accepted + counts.rejected + counts.seen:
         doubts.append(f"read {counts.read} is not accepted {counts.accepted} + rejected {counts.rejected} + seen {counts.seen}")
     return doubts + _log_of_batch(batch, last_commit(commits, batch.batch_id))
@@ -123,16 +126,15 @@ def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
     if batch.version is None:
         if commit is not None and any(commit.rows.values()):
             return [f"it says nothing was written; version {commit.version} of the log holds rows of it"]
-        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected else []
+        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected or counts.deleted else []
     if commit is None or commit.meta is None or commit.version != batch.version:
         return [f"it speaks of version {batch.version}; the batch's last commit in the log is {commit.version if commit else 'none'}"]
     if commit.meta.digest != batch.digest:
         return [f"version {batch.version} carries another digest than it says"]
     written = (commit.rows.get("accepted", 0), commit.rows.get("rejected", 0))
-    if written != (counts.accepted, counts.rejected):
-        return [
-            f"version {batch.version} wrote {written[0]} accepted and {written[1]} rejected rows; it counts {counts.accepted} and {counts.rejected}"
-        ]
+    counted = (counts.accepted + counts.deleted, counts.rejected)
+    if written != counted:
+        return [f"version {batch.version} wrote {written[0]} accepted and {written[1]} rejected rows; it counts {counted[0]} and {counted[1]}"]
     return [] if reissue(commit) == batch else [f"it is not the evidence that version {batch.version} itself carries"]
 
 

@@ -1,4 +1,4 @@
-"""How a source is cut into windows [lo, hi) of its watermark column. Pure.
+"""How a source is cut into batches: windows [lo, hi) of its watermark column; of files and snapshots, instants. Pure.
 
 A position is an instant, a date or a number (`shared.spec.lake.Position`). What bounds a window differs:
 
@@ -9,11 +9,11 @@ integer     the greatest number that is committed. One taken earlier may be comm
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from shared.core.errors import SchemaMismatch
-from shared.core.layout import batch_id
+from shared.core.layout import batch_id, window_key
 from shared.core.messages import Batch, Progress
 from shared.core.ports import SourceClock
 from shared.spec.lake import Position, Table, Watermark, kind_of
@@ -48,13 +48,26 @@ def next_batch(table: Table, progress: Progress, pending: Sequence[Batch], bound
     """The window after the last pending or committed one, at most `max_window` long; None when `bound` leaves nothing to read."""
     if table.source is None:
         raise ValueError(f"{table.name} has no source")
-    mark = table.source.watermark
+    mark = table.source.windows
     lo = reached(mark, progress, pending)
     seq = (pending[-1].seq if pending else progress.seq) + 1
     hi = _earlier(bound, moved(lo, mark.max_window))
     if not before(lo, hi):
         return None
     return Batch(batch_id=batch_id(table, seq), seq=seq, lo=lo, hi=hi, ingest_time=freezer.at, run=freezer.run, fence=freezer.fence, outcome=None)
+
+
+def next_files(table: Table, progress: Progress, pending: Sequence[Batch], freezer: Freezer) -> Batch:
+    """The batch of files after the last pending or committed one, with its manifest's key. A clock that jumped back does not move `hi` back."""
+    stood = _stood(progress, pending)
+    batch = _frozen_at(table, progress, pending, freezer.at if stood is None else max(freezer.at, stood), freezer)
+    return replace(batch, manifest=window_key(table.name, freezer.run, freezer.fence, batch.batch_id))
+
+
+def next_snapshot(table: Table, progress: Progress, pending: Sequence[Batch], now: datetime, freezer: Freezer) -> Batch | None:
+    """The snapshot after the last one, at the source's own time `now`; None when its clock has not moved on since."""
+    stood = _stood(progress, pending)
+    return None if stood is not None and now <= stood else _frozen_at(table, progress, pending, now, freezer)
 
 
 def reached(mark: Watermark, progress: Progress, pending: Sequence[Batch]) -> Position:
@@ -75,14 +88,16 @@ def edge_of_lookback(mark: Watermark, lo: Position) -> Position:
 
 
 def behind(table: Table, progress: Progress, pending: Sequence[Batch], bound: Position) -> str | None:
-    """What to warn of when the source gives a bound before what was already read; None when it does not, and before the first window."""
+    """What to warn of when the source gives a bound (of snapshots: its time) before what was already read; None when it does not, and before the
+    first window."""
     if table.source is None:
         raise ValueError(f"{table.name} has no source")
-    mark = table.source.watermark
-    lo = reached(mark, progress, pending)
-    if (progress.position is None and not pending) or not before(bound, lo):
+    lo = pending[-1].hi if pending else progress.position
+    if lo is None or not before(bound, lo):
         return None
-    there = f"was read up to {position_text(lo)} and its source is at {position_text(bound)} now"
+    mark, there = table.source.watermark, f"was read up to {position_text(lo)} and its source is at {position_text(bound)} now"
+    if mark is None:
+        return f"{there}: its clock was set back. No snapshot is taken until it is past that; the next one has all that changed meanwhile"
     if mark.kind == "integer":
         return f"{there}: rows were deleted there, or numbers began anew. New rows are read from {position_text(moved(lo, -mark.lookback))} on"
     return (
@@ -113,15 +128,22 @@ def before(one: Position, other: Position) -> bool:
 
 
 def refuse_other_kind(table: Table, progress: Progress, pending: Sequence[Batch]) -> None:
-    """Raise SchemaMismatch when the table was read by positions of another kind than its contract has now."""
-    if table.source is None:
+    """Raise SchemaMismatch when the table was read by positions of another kind than its contract has now, or from files and is not now.
+
+    Windows or snapshots may turn to files: of those nothing is known, and all are read.
+    """
+    source = table.source
+    if source is None:
         raise ValueError(f"{table.name} has no source")
-    kind = table.source.watermark.kind
-    for position in (progress.position, *(batch.lo for batch in pending)):
-        if position is not None and kind_of(position) != kind:
+    kind = "timestamp" if source.watermark is None else source.watermark.kind
+    now = "files" if source.files else "a snapshot" if source.snapshot else f"cut by {_ARTICLE[kind]}"
+    reads = [(progress.position, progress.manifest), *((batch.hi, batch.manifest) for batch in pending)]
+    for position, manifest in reads:
+        if position is not None and (kind_of(position) != kind or (manifest is not None and source.files is None)):
+            once = "from files until" if manifest else "up to"
             raise SchemaMismatch(
-                f"{table.name} was read up to {position_text(position)}, and the watermark of {table.file} is {_ARTICLE[kind]} now: nobody can tell "
-                "which rows are left. Give the table a new name, or take the change back"
+                f"{table.name} was read {once} {position_text(position)}, and {table.file} says it is {now} now: "
+                "nobody can tell which rows are left. Give the table a new name, or take the change back"
             )
 
 
@@ -133,6 +155,21 @@ def position_text(position: Position) -> str:
 
 
 _ARTICLE = {"timestamp": "a timestamp", "date": "a date", "integer": "an integer"}
+
+
+def _stood(progress: Progress, pending: Sequence[Batch]) -> datetime | None:
+    """The instant of the last batch of files, or snapshot."""
+    last = pending[-1].hi if pending else progress.position
+    if last is None or isinstance(last, datetime):
+        return last
+    raise ValueError(f"{last!r} is no instant")
+
+
+def _frozen_at(table: Table, progress: Progress, pending: Sequence[Batch], hi: datetime, freezer: Freezer) -> Batch:
+    """A batch that no column cuts: it stands at one instant, and `lo` is where the one before it stood."""
+    stood, seq = _stood(progress, pending), (pending[-1].seq if pending else progress.seq) + 1
+    lo = hi if stood is None else stood
+    return Batch(batch_id=batch_id(table, seq), seq=seq, lo=lo, hi=hi, ingest_time=freezer.at, run=freezer.run, fence=freezer.fence, outcome=None)
 
 
 def _width(lowest: Position, highest: Position) -> int:

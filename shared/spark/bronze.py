@@ -1,17 +1,19 @@
 """Owns the writing of bronze: one window of a source becomes one replaceable batch, both lanes in one commit, and its rejects as JSON lines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from shared.core.errors import ContractError, SchemaMismatch
+from shared.core.errors import ContractError, DataRejected, SchemaMismatch
+from shared.core.files import FileObject
 from shared.core.messages import Batch, BatchEvidence, CommitMeta
 from shared.core.ports import Guard, Writer
 from shared.core.window import before, looked_back
-from shared.spark import landing
+from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
 from shared.spark.frames import type_differences
@@ -19,7 +21,7 @@ from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store, lines_of
-from shared.spec.lake import Table
+from shared.spec.lake import Position, Table
 
 MaskKey = Callable[[], bytes]
 PARTITIONS = ("_run_date", "_lane")
@@ -31,16 +33,18 @@ class Bronze:
     def __init__(self, store: Store, sources: SourceReader, mask_key: MaskKey) -> None:
         self._store, self._sources, self._mask_key = store, sources, mask_key
 
-    def land(self, table: Table, batch: Batch, related: Related, *, holds_rows: bool, writer: Writer, guard: Guard) -> BatchEvidence:
+    def land(
+        self, table: Table, batch: Batch, related: Related, *, objects: Sequence[FileObject] = (), holds_rows: bool, writer: Writer, guard: Guard
+    ) -> BatchEvidence:
         self._refuse_other_schema(table)
         key = self._mask_key() if needs_key(table) else None
-        null_positions = self._sources.null_positions(table)
-        work, measured = self._sources.patiently(table, lambda: self._examine(table, batch, key))
+        null_positions = self._sources.null_positions(table) if table.source is not None and table.source.watermark is not None else 0
+        work, measured, warnings = self._examine(table, batch, objects, key)
         try:
             with halting(table):
-                evidence = _evidence(work, measured, batch, related, writer, null_positions)
+                evidence = _evidence(work, measured, batch, related, writer, null_positions, warnings)
             evidence = replace(evidence, unknown_columns=self._sources.unknown_columns(table))
-            written = evidence.counts.accepted + evidence.counts.rejected
+            written = evidence.counts.accepted + evidence.counts.deleted + evidence.counts.rejected
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))
@@ -57,30 +61,76 @@ class Bronze:
         self._store.replace_lines(lines_of(told, "_original", texts, "_reasons"), rows, prefix, batch.batch_id)
         return rows
 
-    def _examine(self, table: Table, batch: Batch, key: bytes | None) -> tuple[landing.Examined, Row]:
-        """The batch's rows, read and computed once, and what was measured on them. The frame is persisted; the caller lets it go."""
+    def _examine(self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None) -> tuple[landing.Examined, Row, tuple[str, ...]]:
+        """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is persisted; the
+        caller lets it go."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
-        earliest = looked_back(table.source.watermark, batch.lo)
-        raw = self._sources.window(table, earliest, batch.hi)
-        known = self._known_ids(table, batch) if batch.seq > 1 and before(earliest, batch.lo) else None
-        work = landing.examined(raw, table, batch, known_ids=known, key=key)
-        work.rows.persist(StorageLevel.DISK_ONLY)
-        try:
-            with halting(table):
-                measured = work.rows.agg(*landing.measure(work)).first()
-        except BaseException:
+        if table.source.files is not None:
+            return self._examine_files(table, batch, objects, key)
+        if table.source.snapshot is not None:
+            return (*self._examine_snapshot(table, batch, key), ())
+        return (*self._sources.patiently(table, lambda: self._measured(self._window(table, batch, key))), ())
+
+    def _examine_files(
+        self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None
+    ) -> tuple[landing.Examined, Row, tuple[str, ...]]:
+        """Objects are looked at before and after they are read: what changed meanwhile is left out, and the rest read again."""
+        still = self._sources.standing(table, objects)
+        while True:
+            read = still
+
+            def examined(read: Sequence[FileObject] = read) -> tuple[landing.Examined, Row]:
+                return self._measured(landing.examined(self._sources.rows(table, read), table, batch, known_ids=None, key=key))
+
+            try:
+                work, measured = self._sources.patiently(table, examined)
+            except DataRejected:
+                self._sources.standing(table, read)  # gone is why it cannot be read
+                raise
+            with _let_go_on_failure(work):
+                still = self._sources.standing(table, read)
+            if still == read:
+                return work, measured, _changed(objects, still)
             work.rows.unpersist()
-            raise
-        if measured is None:
-            raise ContractError(f"{table.name}: an aggregate without a row")
+
+    def _examine_snapshot(self, table: Table, batch: Batch, key: bytes | None) -> tuple[landing.Examined, Row]:
+        lower = self._store.read(table).where(F.col("_batch_id") < batch.batch_id)
+
+        def examined() -> tuple[landing.Examined, Row]:
+            raw = snapshots.with_made(self._sources.snapshot(table), table, batch)
+            return self._measured(snapshots.compared(landing.examined(raw, table, batch, known_ids=None, key=key), lower, batch))
+
+        work, measured = self._sources.patiently(table, examined)
+        with _let_go_on_failure(work):
+            snapshots.refuse_small(table, read=measured["read"], known=snapshots.live_rows(lower, table))
         return work, measured
 
+    def _window(self, table: Table, batch: Batch, key: bytes | None) -> landing.Examined:
+        earliest = self._earliest(table, batch)
+        raw = self._sources.window(table, earliest, batch.hi)
+        known = self._known_ids(table, batch) if batch.seq > 1 and before(earliest, batch.lo) else None
+        return landing.examined(raw, table, batch, known_ids=known, key=key)
+
+    def _measured(self, work: landing.Examined) -> tuple[landing.Examined, Row]:
+        table = work.table
+        work.rows.persist(StorageLevel.DISK_ONLY)
+        with _let_go_on_failure(work):
+            with halting(table):
+                measured = work.rows.agg(*landing.measure(work)).first()
+            if measured is None:
+                raise ContractError(f"{table.name}: an aggregate without a row")
+        return work, measured
+
+    def _earliest(self, table: Table, batch: Batch) -> Position:
+        if table.source is None:
+            raise ContractError(f"{table.file}: {table.name} has no source")
+        return looked_back(table.source.windows, batch.lo)
+
     def _known_ids(self, table: Table, batch: Batch) -> DataFrame | None:
-        if table.source is None or self._store.latest(table) is None:
+        if self._store.latest(table) is None:
             return None
-        earliest = looked_back(table.source.watermark, batch.lo)
-        return self._store.read(table).where(landing.lookback_filter(table, batch, earliest)).select("_row_id")
+        return self._store.read(table).where(landing.lookback_filter(table, batch, self._earliest(table, batch))).select("_row_id")
 
     def _refuse_other_schema(self, table: Table) -> None:
         """Columns may be added; one that was changed or dropped halts the table."""
@@ -99,7 +149,26 @@ def _is_batch(batch: Batch) -> str:
     return f"_run_date = DATE'{batch.ingest_time:%Y-%m-%d}' AND _batch_id = '{batch.batch_id}'"
 
 
-def _evidence(work: landing.Examined, measured: Row, batch: Batch, related: Related, writer: Writer, null_positions: int) -> BatchEvidence:
+@contextmanager
+def _let_go_on_failure(work: landing.Examined) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        work.rows.unpersist()
+        raise
+
+
+def _changed(frozen: Sequence[FileObject], read: Sequence[FileObject]) -> tuple[str, ...]:
+    left_out = [item.key for item in frozen if item not in read]
+    if not left_out:
+        return ()
+    named = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+    return (f"{named}: changed after the batch was frozen and left out of it; the new content is in the next window",)
+
+
+def _evidence(
+    work: landing.Examined, measured: Row, batch: Batch, related: Related, writer: Writer, null_positions: int, warnings: tuple[str, ...]
+) -> BatchEvidence:
     reasons: Mapping[str, int] = landing.reasons(work, measured)
     return BatchEvidence(
         batch_id=batch.batch_id,
@@ -117,6 +186,8 @@ def _evidence(work: landing.Examined, measured: Row, batch: Batch, related: Rela
         rules=landing.rule_results(work, measured, related),
         late=int(measured["late"]),
         late_at_edge=int(measured["late_at_edge"]),
+        manifest=batch.manifest,
+        warnings=warnings,
     )
 
 

@@ -5,7 +5,7 @@ masked column, so neither the shuffle nor the disk cache does.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyspark.errors import AnalysisException
@@ -21,6 +21,7 @@ from shared.spark.digests import digest_aggregates, row_digest
 from shared.spark.frames import contract_schema, exact_cast, names
 from shared.spark.masks import masked, masked_columns, needs_key, with_mask_key
 from shared.spark.rules import Presence, RowCheck, column, row_check, unique_columns
+from shared.spark.sources.lines import UNREAD
 from shared.spec.lake import Position, PositionKind, Rule, Table
 
 FRONT = (
@@ -28,7 +29,10 @@ FRONT = (
     "_reasons array<string>, _original string"
 )
 ACCEPTED, REJECTED, SEEN = "accepted", "rejected", "seen"
+DELETED = "deleted"  # of a snapshot: a row nobody read, for a key that is gone; bronze holds it as accepted
 COPY = "exact_copy"
+SAME_KEY = "same_key"  # of a snapshot: what is known of a key is one row
+BROKEN_LINE = "broken_line"
 _WORD = 60  # bits used of a bigint
 _POSITION_TYPES: Mapping[PositionKind, str] = {"timestamp": "timestamp", "date": "date", "integer": "bigint"}
 
@@ -57,14 +61,15 @@ class Examined:
 def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame | None, key: bytes | None) -> Examined:
     """Everything that is decided about each row the source gave for a window.
 
-    `raw` has the contract's columns with the source's types. `known_ids` (`_row_id`) are the rows of lower batches that the lookback may
-    show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
+    `raw` has the contract's columns with the source's types, and of files `_unread`. `known_ids` (`_row_id`) are the rows of lower batches
+    that the lookback may show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
     """
     conformed = _conformed(raw, table)
-    checks = _checks(table)
+    checks = _checks(table) if UNREAD not in raw.columns else _line_checks(table)
     flags = [_words([check.broken for check in checks], "_broken"), _words([check.missing for check in checks], "_missing")]
     hidden = _stand_ins(table)
     keyed = with_mask_key(conformed, key or b"") if needs_key(table) else conformed
+    unread = F.col(UNREAD) if UNREAD in raw.columns else F.lit(None).cast("string")
     looked_back, at_edge = _looked_back(table, batch)
     marks = masked_columns(table)
     checked = keyed.select(
@@ -74,9 +79,10 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
         _reasons(checks).alias("_reasons"),
         looked_back.alias("_looked_back"),
         at_edge.alias("_at_edge"),
-        _original(table).alias("_original"),
+        F.coalesce(unread, _original(table)).alias("_original"),
+        F.sha2(unread, 256).alias("_unread_id"),
     )
-    identified = checked.withColumn("_row_id", row_digest(checked, names(table)))
+    identified = checked.withColumn("_row_id", F.coalesce("_unread_id", row_digest(checked, names(table)))).drop("_unread_id")
     told = _tell_seen(identified, known_ids)
     return Examined(table, _split(told, table, len(flags[0])), checks, hidden)
 
@@ -84,27 +90,30 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
 def measure(work: Examined) -> list[Column]:
     """The aggregates of a batch: one pass over `work.rows` gives every count but those of unique and relationship rules."""
     new = F.col("_lane") != SEEN
-    aggregates = [F.count(F.lit(1)).alias("read"), *(F.count_if(F.col("_lane") == lane).alias(lane) for lane in (ACCEPTED, REJECTED, SEEN))]
+    lanes = (ACCEPTED, REJECTED, SEEN, DELETED)
+    aggregates = [F.count_if(F.col("_lane") != DELETED).alias("read"), *(F.count_if(F.col("_lane") == lane).alias(lane) for lane in lanes)]
     for position, check in enumerate(work.checks):
         broken, missing = _bit("_broken", position), _bit("_missing", position)
         if check.rule is not None:
             aggregates += [F.count_if(new & missing).alias(f"m{position}"), F.count_if(new & broken).alias(f"u{position}")]
         if check.rejects:
             aggregates.append(F.count_if(new & broken).alias(f"r{position}"))
-    aggregates.append(F.count_if(F.array_contains("_reasons", COPY)).alias("copies"))
+    aggregates += [F.count_if(new & F.array_contains("_reasons", reason)).alias(reason) for reason in (COPY, SAME_KEY)]
     aggregates += [F.count_if(new & F.col("_looked_back")).alias("late"), F.count_if(new & F.col("_at_edge")).alias("late_at_edge")]
     digest = F.sha2(F.concat_ws("|", "_row_id", "_lane", F.concat_ws(",", "_reasons"), "_original"), 256)
     return [*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest_aggregates(digest, among=new)]
 
 
 def counts(measured: Row) -> BatchCounts:
-    return BatchCounts(read=measured["read"], accepted=measured[ACCEPTED], rejected=measured[REJECTED], seen=measured[SEEN])
+    return BatchCounts(
+        read=measured["read"], accepted=measured[ACCEPTED], rejected=measured[REJECTED], seen=measured[SEEN], deleted=measured[DELETED]
+    )
 
 
 def reasons(work: Examined, measured: Row) -> dict[str, int]:
     """Rejected rows by reason, those that occur."""
     found = {check.reason: int(measured[f"r{position}"]) for position, check in enumerate(work.checks) if check.rejects}
-    return {reason: rows for reason, rows in (found | {COPY: int(measured["copies"])}).items() if rows}
+    return {reason: rows for reason, rows in (found | {reason: int(measured[reason]) for reason in (COPY, SAME_KEY)}).items() if rows}
 
 
 def rule_results(work: Examined, measured: Row, related: Related) -> tuple[RuleResult, ...]:
@@ -127,6 +136,7 @@ def bronze_rows(work: Examined, batch: Batch, system: str) -> DataFrame:
         "_batch_id": F.lit(batch.batch_id),
         "_ingest_ts": F.lit(batch.ingest_time),
         "_source_system": F.lit(system),
+        "_lane": F.when(F.col("_lane") == DELETED, ACCEPTED).otherwise(F.col("_lane")),
     }
     rows = work.rows.where(F.col("_lane") != SEEN)
     order = bronze_schema(work.table).names
@@ -145,9 +155,10 @@ def lookback_filter(table: Table, batch: Batch, earliest: Position) -> Column:
 
 def _looked_back(table: Table, batch: Batch) -> tuple[Column, Column]:
     """Whether a row lies before the window, and whether at the far edge of the lookback. Nothing is late for a first batch."""
-    if table.source is None or batch.seq == 1:
+    mark = None if table.source is None else table.source.watermark
+    if mark is None or batch.seq == 1:
         return F.lit(False), F.lit(False)
-    position, edge = _position(table), edge_of_lookback(table.source.watermark, batch.lo)
+    position, edge = _position(table), edge_of_lookback(mark, batch.lo)
     return F.coalesce(position < F.lit(batch.lo), F.lit(False)), F.coalesce(position < F.lit(edge), F.lit(False))
 
 
@@ -155,7 +166,7 @@ def _position(table: Table) -> Column:
     """The watermark column as what windows are cut in; a timestamp without zone is UTC, as the session is."""
     if table.source is None:
         raise ContractError(f"{table.file}: {table.name} has no source")
-    mark = table.source.watermark
+    mark = table.source.windows
     return column(mark.column).cast(_POSITION_TYPES[mark.kind])
 
 
@@ -176,7 +187,7 @@ def _conformed(raw: DataFrame, table: Table) -> DataFrame:
             kind = given[item.name].simpleString()
             raise SchemaMismatch(f"{table.name}: the source gives {item.name} as {kind}, which can never be {item.type}; mend {table.file}") from None
         cast += [value, column(item.name).alias(_raw(item.name))]
-    return raw.select(*cast)
+    return raw.select(*cast, *([UNREAD] if UNREAD in raw.columns else []))
 
 
 def _checks(table: Table) -> tuple[Check, ...]:
@@ -194,6 +205,13 @@ def _checks(table: Table) -> tuple[Check, ...]:
         if item.required and ("expect_column_values_to_not_be_null", item.name) not in critical:
             checks.append(Check(f"{item.name}.required", True, None, presence.absent(item.name), F.lit(False)))
     return tuple(checks)
+
+
+def _line_checks(table: Table) -> tuple[Check, ...]:
+    """Of text: a line that cannot be read breaks nothing else, for nothing in it is known."""
+    unread = F.col(UNREAD).isNotNull()
+    readable = (replace(check, broken=check.broken & ~unread) for check in _checks(table))
+    return (Check(BROKEN_LINE, True, None, unread, F.lit(False)), *readable)
 
 
 def _rule_check(check: RowCheck) -> Check:
@@ -226,7 +244,8 @@ def _original(table: Table) -> Column:
     """What the source gave, as JSON of texts, masked where the contract masks."""
     marks = masked_columns(table)
     texts = []
-    for name in names(table):
+    made = table.source.made if table.source else ()
+    for name in (name for name in names(table) if name not in made):
         text = column(_raw(name)).cast("string")
         texts.append((masked(text, marks[name]) if name in marks else text).alias(name))
     return F.to_json(F.struct(*texts), {"ignoreNullFields": "false"})
@@ -248,10 +267,18 @@ def _tell_seen(rows: DataFrame, known_ids: DataFrame | None) -> DataFrame:
 
 
 def _split(rows: DataFrame, table: Table, words: int) -> DataFrame:
-    """Lanes. Of exact copies (the same row id, broken in the same way) the first keeps its lane, the rest are rejected as copies."""
+    """Lanes. Of exact copies (the same row id, broken in the same way) the first keeps its lane, the rest are rejected as copies.
+
+    In a snapshot, different rows that hold and have one key are all rejected: neither is known to be the key's state.
+    """
     alike = Window.partitionBy("_seen", "_row_id", *(f"_broken_{word}" for word in range(words))).orderBy("_row_id")
     numbered = rows.withColumn("_copy", (F.row_number().over(alike) > 1) & ~F.col("_seen"))
     reasons = F.when(F.col("_copy"), F.array_append("_reasons", F.lit(COPY))).otherwise(F.col("_reasons"))
     lane = F.when(F.col("_seen"), SEEN).when(F.size("_reasons") > 0, REJECTED).otherwise(ACCEPTED)
-    told = numbered.withColumn("_reasons", reasons).withColumn("_lane", lane)
+    numbered = numbered.withColumn("_reasons", reasons)
+    if table.source is not None and table.source.snapshot is not None:
+        rivals = F.count_if(F.size("_reasons") == 0).over(Window.partitionBy(*(column(name) for name in table.key)))
+        two = (F.size("_reasons") == 0) & (rivals > 1)
+        numbered = numbered.withColumn("_reasons", F.when(two, F.array(F.lit(SAME_KEY))).otherwise(F.col("_reasons")))
+    told = numbered.withColumn("_lane", lane)
     return told.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original"))).drop("_seen", "_copy")

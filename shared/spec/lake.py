@@ -20,6 +20,7 @@ Stage = Literal["ingest", "refine", "stage", "publish"]
 Widening = Literal["refuse", "accept"]
 PositionKind = Literal["timestamp", "date", "integer"]
 Position = datetime | date | int  # of a watermark column
+FileFormat = Literal["csv", "json", "parquet"]
 
 STAGE_OF: Mapping[Layer, Stage] = {"bronze": "ingest", "silver": "refine", "gold": "stage"}
 
@@ -88,6 +89,8 @@ class Server:
     schema: str | None
     account: str | None = None  # of Snowflake, as is the warehouse
     warehouse: str | None = None
+    location: str | None = None  # s3: the folder that patterns start from
+    format: FileFormat | None = None  # s3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,26 @@ class Parallel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A table without a usable position: every run reads it whole, and what is absent is deleted.
+
+    The engine fills two columns that the source does not have: `deleted` (boolean) and `at` (timestamp), the snapshot's instant.
+    """
+
+    min_share: float  # a snapshot smaller than this share of the rows known halts
+    deleted: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Objects under a server's location. In `pattern` a * stays within a folder, ** does not."""
+
+    pattern: str
+    max_objects: int  # of one batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
     """A batch halts when its rejects exceed both parts."""
 
@@ -126,14 +149,31 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What a bronze table is pulled from. `relation` goes into SQL unquoted, so that one contract serves every database."""
+    """What a bronze table is pulled from, in one of three ways: by windows of a watermark, as whole snapshots, as files.
+
+    `relation` goes into SQL unquoted, so that one contract serves every database; of files it is their pattern.
+    """
 
     relation: str
-    watermark: Watermark
+    watermark: Watermark | None
     reject_tolerance: Tolerance
     servers: tuple[Server, ...]
     parallel: Parallel | None = None
     widening: Widening = "refuse"  # of a source's type beyond the contract's
+    snapshot: Snapshot | None = None
+    files: Files | None = None
+
+    @property
+    def windows(self) -> Watermark:
+        """The watermark of a source that is read by windows. Raises ValueError for another kind."""
+        if self.watermark is None:
+            raise ValueError(f"{self.relation} is not read by windows")
+        return self.watermark
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Columns of the contract that the engine fills and the source does not have."""
+        return () if self.snapshot is None else (self.snapshot.deleted, self.snapshot.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,10 @@ class FakeSources:
     def unknown_columns(self, table):
         return self.unknown
 
+    def snapshot(self, table):
+        self.reads += 1
+        return self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
+
     def null_positions(self, table):
         return self.nulls
 

@@ -1,5 +1,6 @@
 """Positions of three kinds: an instant, a date, a number keep their kind through JSON, and contracts say each in its own unit."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ from shared.core.messages import Progress
 from shared.core.ports import SourceClock
 from shared.core.window import before, behind, cuts, edge_of_lookback, looked_back, moved, refuse_other_kind, upper_bound
 from shared.spec.codec import CodecError, from_json, to_json
-from shared.spec.lake import Watermark
+from shared.spec.lake import Files, Snapshot, Watermark
 from tests.unit.compiler_refusals import ORDERS, copied, edit
 from tests.unit.test_window import orders
 
@@ -129,12 +130,29 @@ def test_looking_back_and_forth_is_in_the_unit_of_the_position(lo):
 
 def test_a_table_whose_watermark_became_of_another_kind_halts():
     """Dates do not say which numbers were read: going on would lose or double rows."""
-    table = orders()
+    table, of_files = orders(), Progress(position=NOON, seq=3, manifest="_windows/1.json")
 
     refuse_other_kind(table, Progress(position=NOON, seq=3), [])
     refuse_other_kind(table, Progress(position=None, seq=0), [])
-    with pytest.raises(SchemaMismatch, match=r"was read up to 2026-06-01, and the watermark of .* is a timestamp now"):
+    with pytest.raises(SchemaMismatch, match=r"was read up to 2026-06-01, and .*\.yaml says it is cut by a timestamp now"):
         refuse_other_kind(table, Progress(position=NOON.date(), seq=3), [])
+    with pytest.raises(SchemaMismatch, match=r"was read from files until 2026-06-01 12:00:00, and .* cut by a timestamp now"):
+        refuse_other_kind(table, of_files, [])
+
+
+def test_numbers_do_not_turn_to_snapshots_nor_files_to_snapshots_but_instants_turn_to_files():
+    """A snapshot stands at an instant; of files nothing is known then, and all are read."""
+    made = orders()
+    taken = replace(made, source=replace(made.source, watermark=None, snapshot=Snapshot(min_share=0.5, deleted="gone", at="at")))
+    filed = replace(made, source=replace(made.source, watermark=None, files=Files(pattern="*", max_objects=1)))
+
+    refuse_other_kind(taken, Progress(position=NOON, seq=3), [])
+    refuse_other_kind(filed, Progress(position=NOON, seq=3), [])
+    for table in (taken, filed):
+        with pytest.raises(SchemaMismatch, match="was read up to 7, and .* says it is (a snapshot|files) now"):
+            refuse_other_kind(table, Progress(position=7, seq=3), [])
+    with pytest.raises(SchemaMismatch, match="from files until"):
+        refuse_other_kind(taken, Progress(position=NOON, seq=3, manifest="_windows/1.json"), [])
 
 
 @pytest.mark.parametrize("lo", [NOON, NOON.date(), 700])

@@ -53,6 +53,16 @@ def assert_whole(machine: Machine) -> None:
         assert len(marks) == len({(meta.run, meta.digest, meta.phase) for meta in marks})
 
 
+def left_dead() -> Machine:
+    """A machine whose first run died with its job, and holds the lake."""
+    machine = Machine()
+    trade(machine, 1)
+    machine.dies_with_job = True
+    machine.world.faults = {40: "before"}
+    assert "dead" == machine.run()
+    return machine
+
+
 def run_until_caught_up(machine: Machine) -> list[str]:
     machine.world.faults = {}
     return [machine.run() for _ in range(2)]
@@ -318,11 +328,7 @@ def test_a_row_of_a_transaction_still_open_is_read_once_it_commits():
 
 def test_a_second_run_is_refused_with_who_holds_the_lake():
     """Two executions never write the same tables."""
-    machine = Machine()
-    trade(machine, 1)
-    machine.dies_with_job = True
-    machine.world.faults = {40: "before"}
-    assert "dead" == machine.run()
+    machine = left_dead()
     machine.world.faults = {}
     machine.executions._running.add("run-1")
 
@@ -408,11 +414,7 @@ def test_a_plan_repeated_by_newly_deployed_code_stops_its_run():
 
 def test_a_run_whose_execution_was_stopped_is_closed_by_the_next_one():
     """History does not show two runs running, whatever killed the first; nor does it lose what a run said of its own end."""
-    machine = Machine()
-    trade(machine, 1)
-    machine.dies_with_job = True
-    machine.world.faults = {40: "before"}
-    assert "dead" == machine.run()
+    machine = left_dead()
     assert "running" == machine.state._runs["run-1"].status
     machine.world.faults = {}
     machine.state._runs["run-0"] = replace(machine.state._runs["run-1"], run="run-0", status="failed", problem="its own words")

@@ -14,7 +14,7 @@ from shared.core.messages import (
     Outcome,
     Progress,
 )
-from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_finding
+from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_findings
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
 from shared.spec.lake import Table
@@ -67,7 +67,7 @@ def _judge_source(bench: Bench, docket: Docket, table: Table) -> tuple[Progress,
     docket.rule(
         bench,
         table,
-        [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem), *warning_finding(evidence.warning)],
+        [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem), *warning_findings(evidence.warnings)],
     )
     docket.counts[table.name] = _totals(evidence)
     frozen = {batch.batch_id for batch in bench.state.pending(table.name)}
@@ -98,7 +98,7 @@ def _move(
     for batch, findings in judged:
         if verdict_of(findings) == "halt":
             break
-        progress = Progress(position=batch.hi, seq=batch.seq)
+        progress = Progress(position=batch.hi, seq=batch.seq, manifest=batch.manifest or progress.manifest)
         if batch.version is not None:
             version = max(version, batch.version)
             content = batch.seq if batch.counts.accepted else content
@@ -108,6 +108,7 @@ def _move(
 
 
 def _totals(evidence: IngestEvidence) -> dict[str, int]:
-    names = ("read", "accepted", "rejected", "seen")
+    deleted = ["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []
+    names = ("read", "accepted", "rejected", "seen", *deleted)
     counted = {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}
     return {"batches": len(evidence.batches)} | counted | {"late": sum(batch.late for batch in evidence.batches)}

@@ -5,13 +5,14 @@ from functools import partial
 
 from shared.core.batches import begun_by_us, holds_rows, last_commit, reissue, reusable, unknown_batches
 from shared.core.errors import BadState, DataRejected
+from shared.core.files import Manifest, next_manifest
 from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
-from shared.core.messages import Batch, BatchEvidence, Entry, IngestEvidence, Progress
-from shared.core.window import Freezer, behind, next_batch, refuse_other_kind, upper_bound
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
+from shared.core.window import Freezer, behind, next_batch, next_files, next_snapshot, refuse_other_kind, upper_bound
 from shared.spec.codec import to_json
-from shared.spec.lake import Table
+from shared.spec.lake import Position, Source, Table
 
 
 def ingest(ctx: JobContext) -> None:
@@ -42,23 +43,26 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
         path=table_path(table),
         batches=tuple(landed),
         problem=problem,
-        warning=warnings[0] if warnings else None,
+        warnings=tuple(warnings),
     )
     ctx.documents.put(evidence_key(job.run, "ingest", table.name), document)
 
 
 def _land_windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[BatchEvidence]:
     progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
-    base = _certified_version(ctx, table, progress, pending)
+    base, commits = _certified_version(ctx, table, progress, pending)
     newest_below = base
     for batch in _windows(ctx, table, progress, pending, warnings):
-        evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
+        evidence = _land(ctx, table, batch, last_commit(commits, batch.batch_id), newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
 
 
-def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> int:
-    """The version whose successors may hold pending batches; creates a table that is not there. Raises BadState for one that is not ours."""
+def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> tuple[int, Sequence[LogCommit]]:
+    """The version whose successors may hold pending batches, and the log's commits since; creates a table that is not there.
+
+    Raises BadState for one that is not ours. One reading serves all batches: the job itself adds one commit a batch, after it asked for that batch's.
+    """
     path, entry = table_path(table), ctx.state.certified().tables.get(table.name)
     latest = ctx.delta_log.latest(path)
     if latest is None:
@@ -66,15 +70,9 @@ def _certified_version(ctx: JobContext, table: Table, progress: Progress, pendin
             raise BadState(
                 f"{table.name} is certified at version {entry.version} but there is no table at {path}; restore it from the bucket's versions"
             )
-        return ctx.tables.create(table, ctx.writer, ctx.guard)
+        return ctx.tables.create(table, ctx.writer, ctx.guard), ()
     if entry is not None and entry.version > latest:
         raise BadState(f"{table.name} is certified at version {entry.version} but its log ends at {latest}")
-    _refuse_unknown(ctx, table, entry, progress, pending)
-    return 0 if entry is None else entry.version
-
-
-def _refuse_unknown(ctx: JobContext, table: Table, entry: Entry | None, progress: Progress, pending: Sequence[Batch]) -> None:
-    path = table_path(table)
     commits = ctx.delta_log.commits(path, -1 if entry is None else entry.version)
     unknown = unknown_batches(commits, pending, after_seq=progress.seq)
     if unknown or (entry is None and not begun_by_us(commits)):
@@ -82,6 +80,7 @@ def _refuse_unknown(ctx: JobContext, table: Table, entry: Entry | None, progress
             f"{table.name} has data at {path} that no run of this lake froze or created ({', '.join(unknown[:5]) or 'its first version'}); "
             "restore the state table to a point in time that knows it, or move it away"
         )
+    return (0 if entry is None else entry.version), commits
 
 
 def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch], warnings: list[str]) -> Iterator[Batch]:
@@ -94,28 +93,81 @@ def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[
     yield from pending[: ctx.max_windows]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
-    job, bound = ctx.job, upper_bound(ctx.sources.clock(table), table.source.watermark)
-    odd = behind(table, progress, pending, bound)
-    if odd is not None:
-        warnings.append(odd)
-        ctx.log.warning("source_behind", table=table.name, warning=odd)
-    freezer = Freezer(run=job.run, fence=job.fence, at=ctx.clock())
-    while len(pending) < ctx.max_windows:
-        batch = next_batch(table, progress, pending, bound, freezer)
-        if batch is None:
-            return
+    kind = _file_windows if table.source.files else _snapshots if table.source.snapshot else _column_windows
+    for batch in kind(ctx, table, table.source, progress, pending, warnings):
+        job = ctx.job
         ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
         ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=to_json(batch.lo), hi=to_json(batch.hi))
         pending.append(batch)
         yield batch
+        if len(pending) >= ctx.max_windows:
+            return
 
 
-def _land(ctx: JobContext, table: Table, batch: Batch, *, base: int, newest_below: int) -> BatchEvidence:
-    commit = last_commit(ctx.delta_log.commits(table_path(table), base), batch.batch_id)
+# Each of these gives the batches to freeze; the caller adds each to `pending` before it asks for the next.
+
+
+def _column_windows(
+    ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch], warnings: list[str]
+) -> Iterator[Batch]:
+    bound, freezer = upper_bound(ctx.sources.clock(table), source.windows), _freezer(ctx)
+    warnings += _oddities(ctx, table, progress, pending, bound)
+    while (batch := next_batch(table, progress, pending, bound, freezer)) is not None:
+        yield batch
+
+
+def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch], warnings: list[str]) -> Iterator[Batch]:
+    """One a run. While an earlier one is halted there is no other: every one behind it would wait, and be read again with it."""
+    if any(batch.outcome is not None and batch.outcome.verdict == "halt" for batch in pending):
+        return
+    now = ctx.sources.clock(table).now
+    warnings += _oddities(ctx, table, progress, pending, now)
+    batch = next_snapshot(table, progress, pending, now, _freezer(ctx))
+    if batch is not None:
+        yield batch
+
+
+def _file_windows(
+    ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch], warnings: list[str]
+) -> Iterator[Batch]:
+    """From one listing; each manifest is written before its batch is pending. The first batch ever is frozen even if it is empty."""
+    if source.files is None:
+        raise ValueError(f"{table.name} is not read from files")
+    known = next((batch.manifest for batch in reversed(pending) if batch.manifest is not None), progress.manifest)
+    inventory = {} if known is None else ctx.documents.get(known, Manifest).inventory
+    listed = ctx.sources.objects(table)
+    while True:
+        frozen = next_manifest(source.files, listed, inventory)
+        first = progress.seq == 0 and not pending
+        if not frozen.objects and not first:
+            return
+        batch = next_files(table, progress, pending, _freezer(ctx))
+        check_writer(ctx)
+        ctx.documents.put(str(batch.manifest), frozen)
+        yield batch
+        inventory = frozen.inventory
+
+
+def _oddities(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch], bound: Position) -> list[str]:
+    """That the source is behind what was read, if it is."""
+    odd = behind(table, progress, pending, bound)
+    if odd is None:
+        return []
+    ctx.log.warning("source_behind", table=table.name, warning=odd)
+    return [odd]
+
+
+def _freezer(ctx: JobContext) -> Freezer:
+    return Freezer(run=ctx.job.run, fence=ctx.job.fence, at=ctx.clock())
+
+
+def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None, *, newest_below: int) -> BatchEvidence:
+    """`commit` is the batch's last one, of an earlier run."""
     if commit is not None and reusable(table, batch, commit, newest_below=newest_below):
         evidence, how = reissue(commit), "batch_reused"
     else:
-        evidence = ctx.tables.land(table, batch, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
+        objects = () if batch.manifest is None else ctx.documents.get(batch.manifest, Manifest).objects
+        evidence = ctx.tables.land(table, batch, objects=objects, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
         how = "batch_landed"
     if evidence.version is not None:
         ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run))

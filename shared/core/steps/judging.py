@@ -96,6 +96,6 @@ def problem_finding(problem: str | None) -> list[Finding]:
     return [] if problem is None else [Finding(rule=None, severity="critical", message=problem)]
 
 
-def warning_finding(warning: str | None) -> list[Finding]:
+def warning_findings(warnings: Iterable[str]) -> list[Finding]:
     """What the job itself found odd."""
-    return [] if warning is None else [Finding(rule=None, severity="warning", message=warning)]
+    return [Finding(rule=None, severity="warning", message=warning) for warning in warnings]

@@ -104,6 +104,7 @@ def _planned(lake: Lake) -> tuple[PlannedTable, ...]:
 
 def _why(table: Table) -> str:
     if table.source is not None:
-        return f"every run reads the next windows of {table.source.relation}"
+        what = "new objects" if table.source.files else "a snapshot" if table.source.snapshot else "the next windows"
+        return f"every run reads {what} of {table.source.relation}"
     inputs = ", ".join(table.inputs) or "its own SQL"
     return f"when {inputs} moved since it was last computed, or its definition changed"

@@ -1,13 +1,11 @@
 """refine: bring each silver table from what it consumed to what this run's gate passed, starting from its certified version."""
 
 from collections.abc import Mapping
-from functools import partial
 
 from shared.core.batches import begun_by_us
 from shared.core.errors import BadState, DataRejected
-from shared.core.graph import waves
-from shared.core.job import JobContext, check_writer, claim_group
-from shared.core.layout import evidence_key, table_path
+from shared.core.job import JobContext, claim_group
+from shared.core.layout import table_path
 from shared.core.messages import (
     Certified,
     Entry,
@@ -18,6 +16,7 @@ from shared.core.messages import (
 )
 from shared.core.ports import InputRead, Written
 from shared.core.steps.judging import read_decision
+from shared.core.steps.working import work_through
 from shared.spec.lake import Table
 
 NOTHING = WriteCounts(inserted=0, updated=0, deleted=0, unchanged=0)
@@ -29,21 +28,12 @@ def refine(ctx: JobContext) -> None:
     decision = read_decision(ctx.documents, ctx.job.run, ctx.job.fence, "ingest")
     certified = ctx.state.certified()
     written: dict[str, int] = {}
-    refused: set[str] = set()
-
-    def one(table: Table) -> None:
-        waits_for = refused.intersection(table.inputs)
-        if waits_for:
-            evidence = table_evidence(ctx, table, problem=f"waits for {min(waits_for)}")
-        else:
-            evidence = _refine_table(ctx, table, decision, certified, written)
-        if evidence.problem is not None:
-            refused.add(table.name)
-        check_writer(ctx)
-        ctx.documents.put(evidence_key(ctx.job.run, "refine", table.name), evidence)
-
-    for wave in waves([table for name in decision.todo if (table := ctx.lake.table(name)).group == ctx.job.group]):
-        ctx.at_once([partial(one, table) for table in wave])
+    work_through(
+        ctx,
+        decision.todo,
+        compute=lambda table: _refine_table(ctx, table, decision, certified, written),
+        stopped=lambda table, problem: table_evidence(ctx, table, problem=problem),
+    )
 
 
 def _refine_table(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, written: dict[str, int]) -> TableEvidence:

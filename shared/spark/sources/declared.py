@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -18,16 +19,33 @@ _WHOLE = ("tinyint", "smallint", "int", "bigint")
 _LARGEST = 38
 
 
-def refuse_wider(table: Table, found: Mapping[str, SourceColumn]) -> None:
-    """Raise WidenedColumn for every column, at once, that the source declares wider than a contract that says `widening: refuse`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a source says of a column: in its own words, and in Spark's spelling (None: nothing that can be compared)."""
+
+    told: str
+    type: str | None
+
+
+def refuse_wider(table: Table, declared: Mapping[str, Declared]) -> None:
+    """Raise WidenedColumn for every column, at once, that the source declares wider than a contract that says `widening: refuse`.
+
+    `declared` is by name in lower case.
+    """
     if table.source is None or table.source.widening == "accept":
         return
-    wider = list(_wider(table, found))
+    wider = list(_wider(table, declared))
     if wider:
         raise WidenedColumn(
-            f"{table.name}: {table.source.relation} is wider than {table.file}: {'; '.join(wider)}. Write widening: accept beside `source` (values "
-            "that do not fit are then rejected, one by one), or give the contract a column of the wider type under a new name"
+            f"{table.name}: {table.source.relation} is wider than {table.file}: {'; '.join(wider)}. Write widening: accept beside `reject_tolerance` "
+            "(values that do not fit are then rejected, one by one), or give the contract a column of the wider type under a new name"
         )
+
+
+def declared(column: SourceColumn) -> Declared:
+    """By a database's driver."""
+    told = f"{column.type_name}({column.precision},{column.scale})" if column.jdbc_type in _NUMERIC else column.type_name
+    return Declared(told=told, type=spark_type(column))
 
 
 def spark_type(column: SourceColumn) -> str | None:
@@ -53,10 +71,8 @@ def position_of(column: SourceColumn, text: str) -> Position | None:
     return date.fromisoformat(text) if kind == "date" else None
 
 
-def _wider(table: Table, found: Mapping[str, SourceColumn]) -> Iterable[str]:
+def _wider(table: Table, declared: Mapping[str, Declared]) -> Iterable[str]:
     for item in table.columns:
-        given = found.get(item.name.lower())
-        kind = None if given is None else spark_type(given)
-        if given is not None and kind is not None and is_wider(kind, item.type):
-            told = f"{given.type_name}({given.precision},{given.scale})" if given.jdbc_type in _NUMERIC else given.type_name
-            yield f"{item.name} is {told} at the source and {item.type} in the contract"
+        given = declared.get(item.name.lower())
+        if given is not None and given.type is not None and is_wider(given.type, item.type):
+            yield f"{item.name} is {given.told} at the source and {item.type} in the contract"

@@ -10,10 +10,10 @@ from shared.core.errors import ContractError, DataRejected, MissingColumn
 from shared.core.ports import SourceClock
 from shared.core.window import cuts
 from shared.spark.sources.asking import Asking, asking
-from shared.spark.sources.declared import position_of, refuse_wider
+from shared.spark.sources.declared import declared, position_of, refuse_wider
 from shared.spark.sources.patience import Patience
 from shared.spark.sources.postgres import Postgres
-from shared.spark.sources.reader import Connection, Dialect, SourceColumn
+from shared.spark.sources.reader import Connection, Dialect, SourceColumn, server_of, unknown
 from shared.spark.sources.redshift import Redshift
 from shared.spark.sources.snowflake import Snowflake
 from shared.spec.codec import parse_instant
@@ -44,9 +44,12 @@ class JdbcSources:
     def unknown_columns(self, table: Table) -> tuple[str, ...]:
         return self._unknown[table.name]
 
+    def snapshot(self, table: Table) -> DataFrame:
+        return self.patiently(table, lambda: self._snapshot(table))
+
     def null_positions(self, table: Table) -> int:
         source = _source(table)
-        query = f"select count(*) as rows_without from {source.relation} where {source.watermark.column} is null"
+        query = f"select count(*) as rows_without from {source.relation} where {source.windows.column} is null"
         return int(self._ask(table, lambda ask: ask.row(query))["rows_without"] or 0)
 
     def system(self, table: Table) -> str:
@@ -75,35 +78,39 @@ class JdbcSources:
         )
 
     def _window(self, table: Table, lo: Position, hi: Position) -> DataFrame:
-        source, dialect = _source(table), self._dialect(table)
-        found = self._columns(table)
-        position = source.watermark.column
-        wanted = [item.name for item in table.columns if item.name.lower() in found]
-        # names stand unquoted: one contract serves databases that fold to lower and to upper case
-        expressions = ", ".join(f"{dialect.readable(found[name.lower()])} as {name}" for name in wanted)
+        found, dialect, position = self._columns(table), self._dialect(table), _source(table).windows.column
         zoned = dialect.zoned(found[position.lower()])
         where = f"{position} >= {dialect.literal(lo, zoned=zoned)} and {position} < {dialect.literal(hi, zoned=zoned)}"
-        ranges = self._ranges(table, found, where)
-        rows = self._query(table, f"select {expressions} from {source.relation} where {where}", ranges)
-        return rows.select(
-            *(_given(rows, item.name) if item.name.lower() in found else F.lit(None).cast("string").alias(item.name) for item in table.columns)
-        )
+        return self._rows(table, found, f" where {where}", self._ranges(table, found, where))
+
+    def _snapshot(self, table: Table) -> DataFrame:
+        return self._rows(table, self._columns(table), "", [])
+
+    def _rows(self, table: Table, found: Mapping[str, SourceColumn], where: str, ranges: list[str]) -> DataFrame:
+        source, dialect = _source(table), self._dialect(table)
+        columns = [item.name for item in table.columns if item.name not in source.made]
+        wanted = [name for name in columns if name.lower() in found]
+        # names stand unquoted: one contract serves databases that fold to lower and to upper case
+        expressions = ", ".join(f"{dialect.readable(found[name.lower()])} as {name}" for name in wanted)
+        rows = self._query(table, f"select {expressions} from {source.relation}{where}", ranges)
+        return rows.select(*(_given(rows, name) if name.lower() in found else F.lit(None).cast("string").alias(name) for name in columns))
 
     def _columns(self, table: Table) -> dict[str, SourceColumn]:
         """The source's columns by name in lower case. Raises MissingColumn, WidenedColumn, each naming all there are."""
         source = _source(table)
         with asking(self._spark, self._dialect(table), self._connection(table)) as ask:
             found = {column.name: column for column in ask.columns(source.relation)}
-        cut_by = {source.parallel.column} if source.parallel else set()
-        required = {item.name for item in table.columns if item.required} | {source.watermark.column} | cut_by
+        required = {item.name for item in table.columns if item.required and item.name not in source.made}
+        required |= {source.watermark.column} if source.watermark else set()
+        required |= {source.parallel.column} if source.parallel else set()
         missing = sorted(name for name in required if name.lower() not in found)
         if missing:
             raise MissingColumn(
                 f"{table.name}: {source.relation} has no column {', '.join(missing)}, which {table.file} requires. "
                 f"It has {', '.join(sorted(found))}. Mend the source, or make the column optional"
             )
-        refuse_wider(table, found)
-        self._unknown[table.name] = tuple(sorted(found.keys() - {item.name.lower() for item in table.columns}))
+        refuse_wider(table, {name: declared(column) for name, column in found.items()})
+        self._unknown[table.name] = unknown(table, found)
         return found
 
     def _ranges(self, table: Table, found: Mapping[str, SourceColumn], where: str) -> list[str]:
@@ -155,17 +162,12 @@ class JdbcSources:
         return _DIALECTS[server.type]
 
     def _server(self, table: Table) -> Server:
-        servers = _source(table).servers
-        for server in servers:
-            if server.environment == self._environment:
-                return server
-        listed = ", ".join(server.environment for server in servers) or "none"
-        raise ContractError(f"{table.file}: no server for environment '{self._environment}'; it lists {listed}")
+        return server_of(table, self._environment)
 
 
 def _highest(table: Table, ask: Asking) -> int | None:
     source = _source(table)
-    if source.watermark.kind != "integer":
+    if source.watermark is None or source.watermark.kind != "integer":
         return None
     highest = ask.row(f"select max({source.watermark.column}) as highest from {source.relation}")["highest"]
     return None if highest is None else int(highest)

@@ -1,13 +1,15 @@
 """Owns the one interface by which bronze reads any source, and what a kind of database must know to serve it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from pyspark.sql import DataFrame
 
+from shared.core.errors import ContractError
+from shared.core.files import FileObject
 from shared.core.ports import SourceClock
-from shared.spec.lake import Position, Table
+from shared.spec.lake import Position, Server, Table
 
 T = TypeVar("T")
 
@@ -55,16 +57,42 @@ class SourceReader(Protocol):
         """
 
     def unknown_columns(self, table: Table) -> tuple[str, ...]:
-        """The source's columns that the contract does not name, sorted, as of the last window read; they are in no frame."""
+        """The source's declared columns that the contract does not name, sorted, as of the last rows read; they are in no frame."""
+
+    def snapshot(self, table: Table) -> DataFrame:
+        """All rows, in the contract's columns but those the engine fills. Raises MissingColumn, WidenedColumn, SourceUnavailable."""
 
     def null_positions(self, table: Table) -> int:
         """Rows of the source whose watermark is NULL."""
+
+    def objects(self, table: Table) -> tuple[FileObject, ...]: ...
+
+    def standing(self, table: Table, objects: Sequence[FileObject]) -> tuple[FileObject, ...]:
+        """Those of a batch's frozen objects that have not changed. Raises ObjectGone."""
+
+    def rows(self, table: Table, objects: Sequence[FileObject]) -> DataFrame:
+        """The rows of objects: the contract's columns by name, and `_unread` (see lines.py). Raises MissingColumn, DataRejected."""
 
     def system(self, table: Table) -> str:
         """The name under which the contract lists the source."""
 
     def patiently(self, table: Table, action: Callable[[], T]) -> T:
         """What `action` gives, which reads the source and may be done again. Raises SourceUnavailable when waiting did not help."""
+
+
+def server_of(table: Table, environment: str) -> Server:
+    """Where a source table lies in an environment. Raises ContractError naming the environments that have a server."""
+    servers = () if table.source is None else table.source.servers
+    for server in servers:
+        if server.environment == environment:
+            return server
+    listed = ", ".join(server.environment for server in servers) or "none"
+    raise ContractError(f"{table.file}: no server for environment '{environment}'; it lists {listed}")
+
+
+def unknown(table: Table, found: Iterable[str]) -> tuple[str, ...]:
+    """Those of a source's columns, by name in lower case, that the contract does not name; sorted."""
+    return tuple(sorted(set(found) - {item.name.lower() for item in table.columns}))
 
 
 class Dialect(Protocol):
