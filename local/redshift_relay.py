@@ -1,14 +1,19 @@
 """Owns the relay that lets Redshift's own JDBC driver talk to a PostgreSQL: on loopback, dropping the start-up parameters that only Redshift takes.
 
 The driver and the SQL are then the real ones; the engine is PostgreSQL's (decisions/0012). Everything after the start-up message is passed on as
-it is. The driver logs in by trust or md5 alone: it does not know SCRAM.
+it is. The driver logs in by trust or md5 alone: it does not know SCRAM. The laptop has one beside its PostgreSQL.
 """
 
 import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Mapping
 from types import TracebackType
+
+import psycopg
+
+from local.errors import LaptopError
 
 # PostgreSQL ends the connection over a parameter it does not know.
 _REDSHIFTS_OWN = (b"driver_version", b"os_version", b"driver_discovery_version", b"client_protocol_version")
@@ -19,6 +24,8 @@ create or replace function pg_catalog.getdate() returns timestamp language sql s
 reset allow_system_table_mods"""
 _VERSION_3 = 196608
 _START_UP_LIMIT = 10_000  # PostgreSQL's own
+_ASKS_FOR_MD5 = b"R" + struct.pack("!II", 12, 5)
+_PATIENCE_S = 10
 _CHUNK = 65536
 
 
@@ -92,6 +99,36 @@ def without_redshifts_own(message: bytes) -> bytes:
     kept = [(name, value) for name, value in zip(words[::2], words[1::2], strict=True) if name not in _REDSHIFTS_OWN]
     body = message[4:8] + b"".join(name + b"\0" + value + b"\0" for name, value in kept) + b"\0"
     return struct.pack("!I", len(body) + 4) + body
+
+
+def start_up(words: Mapping[str, str]) -> bytes:
+    """A start-up message of version 3."""
+    body = struct.pack("!I", _VERSION_3) + b"".join(name.encode() + b"\0" + value.encode() + b"\0" for name, value in words.items()) + b"\0"
+    return struct.pack("!I", len(body) + 4) + body
+
+
+def check(port: int, *, user: str, password: str, database: str) -> None:
+    """Try what Redshift's driver will need behind the relay on `port`. Raises LaptopError saying what is not so.
+
+    Its own parameters are passed by, the user is asked for an md5 password and gets in with it, and `getdate()` is there.
+    """
+    words = {"user": user, "database": database, **{name.decode(): "1" for name in _REDSHIFTS_OWN}}
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S) as client:
+            client.sendall(start_up(words))
+            answer = _exactly(client, len(_ASKS_FOR_MD5))
+    except OSError as failed:
+        raise LaptopError(f"the relay for Redshift's driver on port {port} does not pass on: {failed}") from failed
+    if answer != _ASKS_FOR_MD5:
+        raise LaptopError(
+            f"PostgreSQL behind the relay for Redshift's driver does not ask {user} for an md5 password (it answered {answer!r}); "
+            "pg_hba.conf must say md5 for it, and its password must be stored so"
+        )
+    try:
+        with psycopg.connect(host="127.0.0.1", port=port, dbname=database, user=user, password=password, connect_timeout=_PATIENCE_S) as there:
+            there.execute("select getdate()")
+    except psycopg.Error as refused:
+        raise LaptopError(f"PostgreSQL behind the relay for Redshift's driver refuses {user}: {refused}") from refused
 
 
 def _start_up(client: socket.socket) -> bytes:

@@ -74,8 +74,8 @@ def fakesnow_server():
             time.sleep(0.1)
         yield number
     finally:
-        server.terminate()
-        server.wait(10)
+        server.kill()  # it keeps nothing
+        server.wait()
         shutil.rmtree(home)
 
 

@@ -217,7 +217,7 @@ def test_a_wider_source_halts_until_the_contract_accepts_it(warehouse):
 
     assert "local_at is" in str(refused.value)
     assert "order_id" not in str(refused.value)
-    assert "Write widening: accept beside `source`" in str(refused.value)
+    assert "Write widening: accept beside `reject_tolerance`" in str(refused.value)
     assert 1 == accepted.count()
 
 

@@ -2,12 +2,15 @@
 
 import socket
 import struct
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.redshift_relay import RedshiftRelay, without_redshifts_own
+from local.errors import LaptopError
+from local.redshift_relay import RedshiftRelay, check, without_redshifts_own
+from local.redshift_relay import start_up as message
 
 OWN = ("driver_version", "os_version", "driver_discovery_version", "client_protocol_version")
 WORDS = st.text(st.characters(min_codepoint=1, max_codepoint=127), min_size=1, max_size=12)
@@ -80,3 +83,30 @@ def test_a_client_that_is_no_postgresql_client_is_let_go(echo):
             server, _ = echo.accept()
             with server:
                 assert start_up([("user", "u")]) == server.recv(1000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wrong"),
+    [
+        (b"R" + struct.pack("!II", 23, 10) + b"SCRAM-SHA-256", "does not ask reader for an md5 password"),
+        (b"E" + struct.pack("!I", 60) + b"SFATAL unrecognized parameter", "does not ask reader"),
+        (b"", "does not pass on: the client left"),
+    ],
+)
+def test_a_database_that_redshifts_driver_could_not_log_in_to_is_told_at_the_start(echo, answer, wrong):
+    """The laptop would be up otherwise, and its first run end over a driver's word for it."""
+
+    def serve():
+        with echo.accept()[0] as server:
+            heard.append(server.recv(1000))
+            server.sendall(answer)
+
+    heard = []
+    serving = threading.Thread(target=serve)
+    serving.start()
+    with RedshiftRelay(port=echo.getsockname()[1]) as relay:
+        with pytest.raises(LaptopError, match=wrong):
+            check(relay.port, user="reader", password="p", database="shop")
+        serving.join(20)
+
+    assert [message({"user": "reader", "database": "shop"})] == heard
