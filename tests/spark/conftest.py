@@ -11,7 +11,7 @@ from servers import fakesnow_server, postgres_server
 from shared.spark.session import spark_session
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 
 
 @pytest.fixture(scope="session")
