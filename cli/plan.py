@@ -20,7 +20,7 @@ from shared.core.messages import Plan
 from shared.core.ports import DeltaLog, Documents, State
 from shared.core.standing import Folder, Standing, finished
 from shared.core.upcoming import WaitingBatch
-from shared.core.window import known_manifest
+from shared.core.window import known_manifest, position_text
 from shared.spec.codec import to_json
 from shared.spec.lake import Lake, Table
 
@@ -169,11 +169,15 @@ def _new(row: TableForecast) -> str:
         if row.new_objects is None:
             return "new objects, if there are any"
         return f"new objects: {row.new_objects}, in {row.new_windows} new batches" if row.new_windows else "no new object"
-    return f"up to {row.new_windows} new windows from {moment(row.reads_from)} UTC" if row.reads_from and row.new_windows else "no new window"
+    if row.reads_from is None or not row.new_windows:
+        return "no new window"
+    zone = " UTC" if isinstance(row.reads_from, datetime) else ""
+    return f"up to {row.new_windows} new windows from {position_text(row.reads_from)}{zone}"
 
 
 def _frozen(row: TableForecast, batch: WaitingBatch) -> str:
-    return f"{moment(batch.lo)} .. {moment(batch.hi)}" if row.source == "windows" else f"frozen {moment(batch.hi)}"
+    hi = position_text(batch.hi)
+    return f"{position_text(batch.lo)} .. {hi}" if row.source == "windows" else f"frozen {hi}"
 
 
 def _say(text: str) -> None:

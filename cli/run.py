@@ -22,6 +22,7 @@ from shared.core.choice import choose
 from shared.core.layout import plan_key
 from shared.core.messages import Finding
 from shared.core.report import BatchReport
+from shared.core.window import position_text
 
 app = typer.Typer()
 
@@ -116,7 +117,9 @@ def show_batches(outcome: Outcome) -> None:
             table,
             window(batch),
             f"{number(batch.read)} = {number(batch.accepted)} + {number(batch.rejected)} + {number(batch.seen)}",
-            ("holds" if batch.accounted else "DOES NOT HOLD") + (", landed by an earlier run" if batch.reused else ""),
+            ("holds" if batch.accounted else "DOES NOT HOLD")
+            + (f", {number(batch.late)} late" if batch.late else "")
+            + (", landed by an earlier run" if batch.reused else ""),
         )
         for table, batch in outcome.batches
     ]
@@ -130,6 +133,8 @@ def show_findings(findings: Sequence[tuple[str, Finding]]) -> None:
 
 def window(batch: BatchReport) -> str:
     """The day is told once when both ends are of one."""
+    if not isinstance(batch.lo, datetime) or not isinstance(batch.hi, datetime):
+        return f"{position_text(batch.lo)} .. {position_text(batch.hi)}"
     same_day = batch.lo.date() == batch.hi.date()
     return f"{moment(batch.lo)} .. {batch.hi.strftime('%H:%M:%S') if same_day else moment(batch.hi)}"
 

@@ -1,7 +1,7 @@
 """`sluice status`: who holds the lake, how far each source got, what is certified, which rules are bypassed, the last runs."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +11,9 @@ from cli.bypass import show_bypasses
 from cli.lakes import Desk, OpenLake
 from cli.render import duration, examples, moment, out, show_json, show_table
 from shared.core.messages import RunRecord
+from shared.core.window import position_text
 from shared.spec.codec import to_json
+from shared.spec.lake import Position
 
 app = typer.Typer()
 
@@ -28,7 +30,7 @@ def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 
 def status_of(lake: OpenLake, at: datetime) -> Mapping[str, Any]:
-    """Plain values. A source's lag is from `at` to its committed position; None before its first commit."""
+    """Plain values. A source's lag is from `at` to its committed position; None before its first commit and for numbers."""
     state = lake.state
     certified = state.certified()
     entries = {table.name: certified.tables.get(table.name) for table in lake.lake.tables}
@@ -62,8 +64,15 @@ def show_runs(runs: Iterable[Mapping[str, Any]]) -> None:
 def _source(lake: OpenLake, name: str, at: datetime) -> Mapping[str, Any]:
     progress = lake.state.progress(name)
     waiting = [batch for batch in lake.state.pending(name) if batch.seq > progress.seq]
-    lag = None if progress.position is None else (at - progress.position).total_seconds()
+    lag = _lag_seconds(progress.position, at)
     return {"table": name, "position": progress.position, "seq": progress.seq, "lag_seconds": lag, "pending_batches": len(waiting)}
+
+
+def _lag_seconds(position: Position | None, at: datetime) -> float | None:
+    """A date counts from its midnight in UTC."""
+    if position is None or isinstance(position, int):
+        return None
+    return (at - (position if isinstance(position, datetime) else datetime.combine(position, time.min, UTC))).total_seconds()
 
 
 def _show(found: Mapping[str, Any]) -> None:
@@ -73,7 +82,7 @@ def _show(found: Mapping[str, Any]) -> None:
     sources = [
         (
             source["table"],
-            None if source["position"] is None else moment(source["position"]),
+            None if source["position"] is None else position_text(source["position"]),
             source["seq"],
             None if source["lag_seconds"] is None else duration(source["lag_seconds"]),
             source["pending_batches"],

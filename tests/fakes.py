@@ -38,6 +38,7 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.core.ports import SourceClock, Staged, Written
+from shared.core.window import looked_back
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Table
 
@@ -382,6 +383,7 @@ class FakeLake:
             null_positions=0,
             reasons={},
             rules=self._rules(table, len(new)),
+            late=sum(row["at"] < batch.lo for row in new) if table.source.watermark and batch.seq > 1 else 0,
             manifest=batch.manifest,
             warnings=tuple(warnings),
         )
@@ -450,10 +452,10 @@ class FakeLake:
     # ---- private
 
     def _window_rows(self, table, batch, lower):
-        lookback = timedelta(seconds=table.source.watermark.lookback_seconds)
+        earliest = looked_back(table.source.windows, batch.lo)
         rows = self.world.effect(
             "source.read",
-            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if batch.lo - lookback <= r["at"] < batch.hi],
+            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if earliest <= r["at"] < batch.hi],
         )
         known = [row for lanes in lower.values() for lane in lanes.values() for row in lane]
         seen = [row for row in rows if row["at"] < batch.lo and row in known]

@@ -42,7 +42,7 @@ def table(name: str, load: str, *, inputs: tuple[str, ...] = (), relationships: 
     layer = name.split(".")[0]
     source = None
     if layer == "bronze":
-        mark = Watermark(column="at", lookback_seconds=5, safety_lag_seconds=0, start_at=START - timedelta(seconds=60), max_window_seconds=40)
+        mark = Watermark(column="at", lookback=5, safety_lag_seconds=0, start_at=START - timedelta(seconds=60), max_window=40)
         source = Source(relation=name.split(".")[1], watermark=mark, reject_tolerance=Tolerance(share=0.5, rows=1), servers=())
     made = Table(
         name=name,

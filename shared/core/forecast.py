@@ -6,7 +6,6 @@ one of its `triggers` moves: a source brings rows, a silver table changes. A gat
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from shared.core.batches import halted
@@ -15,7 +14,7 @@ from shared.core.graph import held_back, moved_inputs, only, with_work
 from shared.core.messages import Entry
 from shared.core.standing import Standing, oddities, taken_back
 from shared.core.upcoming import Upcoming, WaitingBatch, offered_at_most, surely_offered, upcoming
-from shared.spec.lake import Lake, SourceKind, Stage, Table
+from shared.spec.lake import Lake, Position, SourceKind, Stage, Table
 
 Action = Literal["read", "build", "rebuild", "update", "nothing", "not planned"]
 NEW_VERSION = -1  # one that no table has consumed
@@ -36,7 +35,7 @@ class TableForecast:
     triggers: tuple[str, ...] = ()
     source: SourceKind | None = None
     batches: tuple[WaitingBatch, ...] = ()
-    reads_from: datetime | None = None
+    reads_from: Position | None = None
     new_windows: int = 0
     new_objects: int | None = None
     notes: tuple[str, ...] = ()  # what it waits for, what stands in its way

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from shared.spec.lake import Severity, Stage
+from shared.spec.lake import Position, Severity, Stage
 
 Verdict = Literal["pass", "warn", "halt", "blocked"]
 RunStatus = Literal["running", "passed", "blocked", "failed"]
@@ -51,7 +51,7 @@ class Progress:
     `manifest` is the document that holds what is known of its files after that batch; None where it has none.
     """
 
-    position: datetime | None
+    position: Position | None
     seq: int
     manifest: str | None = None
 
@@ -73,8 +73,8 @@ class Batch:
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     ingest_time: datetime
     run: str  # that froze it
     fence: int
@@ -200,12 +200,15 @@ class BatchCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvidence:
-    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None."""
+    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None.
+
+    `late` counts the accepted and rejected rows that only the lookback caught; `late_at_edge` those of them in its oldest tenth.
+    """
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     contract_hash: str
     fence: int  # of the run that wrote the commit
     glue_run: str
@@ -215,13 +218,19 @@ class BatchEvidence:
     null_positions: int  # rows of the source whose watermark column is NULL: in no window
     reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
     rules: tuple[RuleResult, ...]
+    late: int = 0
+    late_at_edge: int = 0
+    unknown_columns: tuple[str, ...] = ()  # of the source, that the contract does not name: never read
     manifest: str | None = None  # of files: the document that listed what was read
     warnings: tuple[str, ...] = ()  # what the job saw that is no error; the gate repeats each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestEvidence:
-    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not."""
+    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not.
+
+    `warnings` say what is odd about the source and has lost nothing.
+    """
 
     run: str
     fence: int
@@ -231,6 +240,7 @@ class IngestEvidence:
     path: str
     batches: tuple[BatchEvidence, ...]
     problem: str | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,11 +162,15 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceClock:
-    """The source's own time, and the start of its oldest open transaction where it can tell (None: it cannot)."""
+    """The source's own time, and the start of its oldest open transaction where it can tell (None: it cannot).
+
+    `highest` is the greatest committed number of an integer position; None for the other kinds, and where there is no row.
+    """
 
     now: datetime
     oldest_open: datetime | None
     tells_open: bool
+    highest: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

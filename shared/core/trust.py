@@ -36,6 +36,8 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
         doubts.append("no frozen window is like it")
     if min(counts.read, counts.accepted, counts.rejected, counts.seen, counts.deleted, batch.null_positions) < 0:
         doubts.append("a count is negative")
+    if not 0 <= batch.late_at_edge <= batch.late <= counts.accepted + counts.rejected:
+        doubts.append(f"of {counts.accepted + counts.rejected} new rows {batch.late} cannot be late and {batch.late_at_edge} at the lookback's edge")
     if counts.deleted and (table.source is None or table.source.snapshot is None):
         doubts.append(f"it counts {counts.deleted} deleted rows, and only a snapshot tells what is gone")
     if counts.read != counts.accepted + counts.rejected + counts.seen:

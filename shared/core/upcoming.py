@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from shared.core.batches import halted, last_commit, reissue, reusable
@@ -10,7 +9,8 @@ from shared.core.files import manifests
 from shared.core.graph import content_seq
 from shared.core.messages import Batch, LogCommit, Progress
 from shared.core.standing import Standing
-from shared.spec.lake import Files, Source, SourceKind, Table
+from shared.core.window import reached
+from shared.spec.lake import Files, Position, Source, SourceKind, Table
 
 How = Literal["reuse", "read again", "reuse or read again"]
 
@@ -21,8 +21,8 @@ class WaitingBatch:
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     how: How
     moves: bool  # its readers have work, whatever the source says now
     why: str
@@ -34,7 +34,7 @@ class Upcoming:
 
     kind: SourceKind
     batches: tuple[WaitingBatch, ...]
-    reads_from: datetime | None  # where the first new window of a watermark begins
+    reads_from: Position | None  # where the first new window of a watermark begins
     new_windows: int
     new_objects: int | None  # in those; None where there are no files, or nobody could list them
     notes: tuple[str, ...]
@@ -50,7 +50,7 @@ def upcoming(table: Table, source: Source, standing: Standing, *, max_windows: i
     elif source.snapshot is not None:
         room = 0 if halted(pending) is not None else min(1, room)
     else:
-        reads_from = pending[-1].hi if pending else progress.position or source.windows.start_at
+        reads_from = reached(source.windows, progress, pending)
     waiting = _waiting(table, standing, max_windows)
     return Upcoming(kind=source.kind, batches=waiting, reads_from=reads_from, new_windows=room, new_objects=objects, notes=notes)
 

@@ -34,6 +34,7 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
     ]
     if batch.null_positions and not findings:
         findings.append(Finding(rule=None, severity="warning", message=f"{batch.null_positions} rows of the source have no position: in no window"))
+    findings += _of_the_source(table, batch)
     findings += [Finding(rule=None, severity="warning", message=warning) for warning in batch.warnings]
     results = {result.rule: result for result in batch.rules}
     for rule in table.rules:
@@ -45,6 +46,19 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
 def rejects_rows(table: Table, rule: Rule) -> bool:
     """Whether a broken rule sends its rows to the rejects and halts by the reject tolerance alone."""
     return table.layer == "bronze" and rule.kind == "row" and rule.severity == "critical" and not rule.tolerance_written
+
+
+def _of_the_source(table: Table, batch: BatchEvidence) -> list[Finding]:
+    """What nobody lost by, and somebody should know."""
+    texts = []
+    if batch.late_at_edge:
+        texts.append(
+            f"{batch.late_at_edge:,} of {batch.late:,} late rows lie in the oldest tenth of the lookback: rows later than that are lost. Raise "
+            f"watermark.lookback in {table.file} (rows read before a column was added look late once)"
+        )
+    if batch.unknown_columns:
+        texts.append(f"the source has columns that {table.file} does not name, and they are not read: {', '.join(batch.unknown_columns)}")
+    return [Finding(rule=None, severity="warning", message=text) for text in texts]
 
 
 def judge_table(table: Table, results: Sequence[RuleResult], *, at: datetime) -> tuple[Finding, ...]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
@@ -13,6 +12,7 @@ from shared.core.errors import ContractError, DataRejected, SchemaMismatch
 from shared.core.files import FileObject
 from shared.core.messages import Batch, BatchEvidence, CommitMeta
 from shared.core.ports import Guard, Writer
+from shared.core.window import before, looked_back
 from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
@@ -21,7 +21,7 @@ from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store, lines_of
-from shared.spec.lake import Table
+from shared.spec.lake import Position, Table
 
 MaskKey = Callable[[], bytes]
 PARTITIONS = ("_run_date", "_lane")
@@ -43,6 +43,7 @@ class Bronze:
         try:
             with halting(table):
                 evidence = _evidence(work, measured, batch, related, writer, null_positions, warnings)
+            evidence = replace(evidence, unknown_columns=self._sources.unknown_columns(table))
             written = evidence.counts.accepted_lane + evidence.counts.rejected
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
@@ -110,7 +111,7 @@ class Bronze:
     def _window(self, table: Table, batch: Batch, key: bytes | None) -> landing.Examined:
         earliest = self._earliest(table, batch)
         raw = self._sources.window(table, earliest, batch.hi)
-        known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
+        known = self._known_ids(table, batch) if batch.seq > 1 and before(earliest, batch.lo) else None
         return landing.examined(raw, table, batch, known_ids=known, key=key)
 
     def _measured(self, work: landing.Examined) -> tuple[landing.Examined, Row]:
@@ -123,10 +124,10 @@ class Bronze:
                 raise ContractError(f"{table.name}: an aggregate without a row")
         return work, measured
 
-    def _earliest(self, table: Table, batch: Batch) -> datetime:
+    def _earliest(self, table: Table, batch: Batch) -> Position:
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
-        return batch.lo - timedelta(seconds=table.source.windows.lookback_seconds)
+        return looked_back(table.source.windows, batch.lo)
 
     def _known_ids(self, table: Table, batch: Batch) -> DataFrame | None:
         if self._store.latest(table) is None:
@@ -186,6 +187,8 @@ def _evidence(
         null_positions=null_positions,
         reasons=reasons,
         rules=landing.rule_results(work, measured, related),
+        late=int(measured["late"]),
+        late_at_edge=int(measured["late_at_edge"]),
         manifest=batch.manifest,
         warnings=warnings,
     )

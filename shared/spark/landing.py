@@ -4,9 +4,8 @@ Nothing here reads or writes the lake. The frame of `examined` is computed once 
 masked column, so neither the shuffle nor the disk cache does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from pyspark.errors import AnalysisException
@@ -16,13 +15,14 @@ from pyspark.sql.types import StructType
 
 from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.messages import Batch, BatchCounts, RuleResult
+from shared.core.window import edge_of_lookback
 from shared.spark.counting import Counted, Related, count_orphans, count_unique, observed, observing, results
 from shared.spark.digests import digest_aggregates, row_digest
 from shared.spark.frames import contract_schema, exact_cast, names
 from shared.spark.masks import masked, masked_columns, needs_key, with_mask_key
 from shared.spark.rules import Presence, RowCheck, column, row_check, unique_columns
 from shared.spark.sources.lines import UNREAD
-from shared.spec.lake import Rule, Table
+from shared.spec.lake import Position, PositionKind, Rule, Table
 
 FRONT = (
     "_run_date date, _batch_id string, _lane string, _row_id string, _ingest_ts timestamp, _source_system string, "
@@ -34,6 +34,7 @@ COPY = "exact_copy"
 SAME_KEY = "same_key"  # of a snapshot: what is known of a key is one row
 BROKEN_LINE = "broken_line"
 _WORD = 60  # bits used of a bigint
+_POSITION_TYPES: Mapping[PositionKind, str] = {"timestamp": "timestamp", "date": "date", "integer": "bigint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +64,13 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
     `raw` has the contract's columns with the source's types, and of files `_unread`. `known_ids` (`_row_id`) are the rows of lower batches
     that the lookback may show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
     """
-    if table.source is None:
-        raise ContractError(f"{table.file}: {table.name} has no source")
     conformed = _conformed(raw, table)
     checks = _checks(table) if UNREAD not in raw.columns else _line_checks(table)
     flags = [_words([check.broken for check in checks], "_broken"), _words([check.missing for check in checks], "_missing")]
     hidden = _stand_ins(table)
     keyed = with_mask_key(conformed, key or b"") if needs_key(table) else conformed
-    mark, unread = table.source.watermark, F.col(UNREAD) if UNREAD in raw.columns else F.lit(None).cast("string")
-    looked_back = F.coalesce(column(mark.column).cast("timestamp") < F.lit(batch.lo), F.lit(False)) if mark else F.lit(False)
+    unread = F.col(UNREAD) if UNREAD in raw.columns else F.lit(None).cast("string")
+    looked_back, at_edge = _looked_back(table, batch)
     marks = masked_columns(table)
     checked = keyed.select(
         *(masked(column(name), marks[name]).alias(name) if name in marks else column(name) for name in names(table)),
@@ -79,6 +78,7 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
         *(F.sha2(column(name).cast("binary"), 256).alias(stand_in) for name, stand_in in hidden.items()),
         _reasons(checks).alias("_reasons"),
         looked_back.alias("_looked_back"),
+        at_edge.alias("_at_edge"),
         F.coalesce(unread, _original(table)).alias("_original"),
         F.sha2(unread, 256).alias("_unread_id"),
     )
@@ -99,6 +99,7 @@ def measure(work: Examined) -> list[Column]:
         if check.rejects:
             aggregates.append(F.count_if(new & broken).alias(f"r{position}"))
     aggregates += [F.count_if(new & F.array_contains("_reasons", reason)).alias(reason) for reason in (COPY, SAME_KEY)]
+    aggregates += [F.count_if(new & F.col("_looked_back")).alias("late"), F.count_if(new & F.col("_at_edge")).alias("late_at_edge")]
     digest = F.sha2(F.concat_ws("|", "_row_id", "_lane", F.concat_ws(",", "_reasons"), "_original"), 256)
     return [*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest_aggregates(digest, among=new)]
 
@@ -146,12 +147,27 @@ def bronze_schema(table: Table) -> StructType:
     return contract_schema(table, front=FRONT)
 
 
-def lookback_filter(table: Table, batch: Batch, earliest: datetime) -> Column:
+def lookback_filter(table: Table, batch: Batch, earliest: Position) -> Column:
     """The rows of bronze that a lookback from `earliest` may show again: of lower batches, at positions before the window."""
+    position = _position(table)
+    return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+
+
+def _looked_back(table: Table, batch: Batch) -> tuple[Column, Column]:
+    """Whether a row lies before the window, and whether at the far edge of the lookback. Nothing is late for a first batch."""
+    mark = None if table.source is None else table.source.watermark
+    if mark is None or batch.seq == 1:
+        return F.lit(False), F.lit(False)
+    position, edge = _position(table), edge_of_lookback(mark, batch.lo)
+    return F.coalesce(position < F.lit(batch.lo), F.lit(False)), F.coalesce(position < F.lit(edge), F.lit(False))
+
+
+def _position(table: Table) -> Column:
+    """The watermark column as what windows are cut in; a timestamp without zone is UTC, as the session is."""
     if table.source is None:
         raise ContractError(f"{table.file}: {table.name} has no source")
-    position = column(table.source.windows.column).cast("timestamp")
-    return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+    mark = table.source.windows
+    return column(mark.column).cast(_POSITION_TYPES[mark.kind])
 
 
 def _raw(name: str) -> str:
@@ -265,4 +281,4 @@ def _split(rows: DataFrame, table: Table, words: int) -> DataFrame:
         two = (F.size("_reasons") == 0) & (rivals > 1)
         numbered = numbered.withColumn("_reasons", F.when(two, F.array(F.lit(SAME_KEY))).otherwise(F.col("_reasons")))
     told = numbered.withColumn("_lane", lane)
-    return told.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original"))).drop("_seen", "_copy", "_looked_back")
+    return told.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original"))).drop("_seen", "_copy")

@@ -5,7 +5,7 @@ import json
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
@@ -17,6 +17,9 @@ Severity = Literal["critical", "warning"]
 Mask = Literal["hmac", "redact", "partial"]
 RuleKind = Literal["row", "unique", "table", "relationship", "freshness", "history"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
+Widening = Literal["refuse", "accept"]
+PositionKind = Literal["timestamp", "date", "integer"]
+Position = datetime | date | int  # of a watermark column
 FileFormat = Literal["csv", "json", "parquet"]
 SourceKind = Literal["windows", "snapshot", "files"]
 
@@ -85,19 +88,36 @@ class Server:
     port: int | None
     database: str | None
     schema: str | None
+    account: str | None = None  # of Snowflake, as is the warehouse
+    warehouse: str | None = None
     location: str | None = None  # s3: the folder that patterns start from
     format: FileFormat | None = None  # s3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """How a source is cut into windows."""
+    """How a source is cut into windows. `lookback` and `max_window` are in the column's own unit: seconds, days of a date, numbers.
+
+    `safety_lag_seconds` holds back from the source's clock; numbers have none, and it is 0.
+    """
 
     column: str
-    lookback_seconds: int
+    lookback: int
     safety_lag_seconds: int
-    start_at: datetime
-    max_window_seconds: int
+    start_at: Position
+    max_window: int
+
+    @property
+    def kind(self) -> PositionKind:
+        return kind_of(self.start_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """A window is read by `parts` connections at once, each a range of `column`."""
+
+    column: str
+    parts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +159,8 @@ class Source:
     watermark: Watermark | None
     reject_tolerance: Tolerance
     servers: tuple[Server, ...]
+    parallel: Parallel | None = None
+    widening: Widening = "refuse"  # of a source's type beyond the contract's
     snapshot: Snapshot | None = None
     files: Files | None = None
 
@@ -259,6 +281,11 @@ class PinnedLake:
 
     lake: Lake
     hash: str
+
+
+def kind_of(position: Position) -> PositionKind:
+    """Which of the three a position is; a datetime is never taken for the date it also is."""
+    return "integer" if isinstance(position, int) else "timestamp" if isinstance(position, datetime) else "date"
 
 
 def lake_text(lake: Lake) -> str:

@@ -87,7 +87,7 @@ def table(name, load, columns, **more):
 
 
 def source(relation="sales.orders", watermark="updated_at", lookback=7200):
-    mark = Watermark(column=watermark, lookback_seconds=lookback, safety_lag_seconds=300, start_at=START, max_window_seconds=31 * 86400)
+    mark = Watermark(column=watermark, lookback=lookback, safety_lag_seconds=300, start_at=START, max_window=31 * 86400)
     server = Server(name="laptop", type="postgres", environment="local", host="127.0.0.1", port=5432, database="shop", schema="sales")
     return Source(relation=relation, watermark=mark, reject_tolerance=Tolerance(share=0.01, rows=20), servers=(server,))
 
@@ -104,6 +104,7 @@ class FakeSources:
     schemas: dict
     rows: dict = field(default_factory=dict)
     nulls: int = 0
+    unknown: tuple = ()
     reads: int = 0
 
     def clock(self, table):
@@ -114,6 +115,9 @@ class FakeSources:
         given = self.spark.createDataFrame(_arrow_table(self.rows[table.name], StructType.fromDDL(self.schemas[table.name])))
         position = F.col(table.source.watermark.column).cast("timestamp")
         return given.where((position >= F.lit(lo)) & (position < F.lit(hi)))
+
+    def unknown_columns(self, table):
+        return self.unknown
 
     def snapshot(self, table):
         self.reads += 1

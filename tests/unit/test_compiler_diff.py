@@ -109,6 +109,14 @@ EDITS = {
         [(PRODUCTS, "safety_lag: 5m", "safety_lag: 6m")],
         ("bronze.products", COMPATIBLE, "source: watermark.safety_lag_seconds changed"),
     ),
+    "wider types let in": (
+        [(PRODUCTS, "load: append", "load: append\n      widening: accept")],
+        ("bronze.products", COMPATIBLE, "source: widening changed"),
+    ),
+    "another warehouse": (
+        [(PRODUCTS, "type: postgres, environment: prod", "type: snowflake, account: a, warehouse: w, environment: prod")],
+        ("bronze.products", COMPATIBLE, "source: servers.prod changed"),
+    ),
     "another host": ([(PRODUCTS, "host: shop.example.com", "host: db.example.com")], ("bronze.products", COMPATIBLE, "source: servers.prod changed")),
     "less tolerance": ([(PRODUCTS, "rows: 20", "rows: 19")], ("bronze.products", BREAKING, "reject_tolerance.rows tightened")),
     "more tolerance": ([(PRODUCTS, "share: 0.01", "share: 0.02")], ("bronze.products", COMPATIBLE, "reject_tolerance.share loosened")),

@@ -348,6 +348,25 @@ def test_a_halted_table_keeps_its_certified_version_and_the_rest_moves_on():
     assert_whole(machine)
 
 
+def test_a_source_whose_clock_jumps_back_is_warned_of_and_nothing_is_frozen_until_it_is_past_that():
+    """The run passes, nothing is read twice, and what was written meanwhile is read when the clock is there again."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    progress, clock = machine.state.progress("bronze.orders"), machine.tables.clock
+    machine.tables.clock = lambda table: replace(clock(table), now=clock(table).now - timedelta(days=1))
+    trade(machine, 2)
+
+    assert "passed" == machine.run()
+
+    assert "warn" == machine.state.run(f"run-{machine.number}").verdicts["ingest"]["bronze.orders"]
+    assert "its clock was set back" in machine.documents._texts[f"_runs/run-{machine.number}/gate-ingest.json"]
+    assert progress == machine.state.progress("bronze.orders")
+    machine.tables.clock = clock
+    run_until_caught_up(machine)
+    assert_whole(machine)
+
+
 def test_a_halted_batch_holds_back_every_later_one_of_its_table():
     """Position and consumed inputs move along the unbroken prefix only; once mended, nothing is missing."""
     machine = Machine()

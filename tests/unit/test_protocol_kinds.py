@@ -248,6 +248,27 @@ def test_a_snapshot_cut_short_halts_its_table_and_the_next_whole_one_mends_it():
     assert_whole(one)
 
 
+def test_a_clock_that_jumps_back_at_the_source_is_a_warning_and_loses_nothing():
+    """Snapshots stand at the source's time and must not go back in it; files are frozen by ours. What changed meanwhile is in the next one."""
+    one = second_day()
+    caught_up(one)
+    seq, clock = one.state._progress["bronze.stock"].seq, one.tables.clock
+    one.tables.clock = lambda table: replace(clock(table), now=clock(table).now - timedelta(days=1))
+    trade(one, 3)
+
+    assert ["passed"] * 3 == caught_up(one)
+
+    verdicts = one.state._runs[f"run-{one.number}"].verdicts["ingest"]
+    assert ("warn", "pass") == (verdicts["bronze.stock"], verdicts["bronze.rates"])
+    assert seq == one.state._progress["bronze.stock"].seq
+    decision = json.loads(one.documents._texts[f"_runs/run-{one.number}/gate-ingest.json"])
+    (told,) = [finding["message"] for verdict in decision["verdicts"] for finding in verdict["findings"]]
+    assert "its clock was set back. No snapshot is taken until it is past that" in told
+    one.tables.clock = clock
+    caught_up(one)
+    assert_whole(one)
+
+
 def test_a_halted_snapshot_is_read_again_and_no_other_is_frozen_behind_it():
     """Every one behind it would wait with it."""
     one = second_day()

@@ -14,7 +14,7 @@ from shared.core.messages import (
     Outcome,
     Progress,
 )
-from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding
+from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_findings
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
 from shared.spec.lake import Table
@@ -62,7 +62,11 @@ def _judge_source(bench: Bench, docket: Docket, table: Table) -> tuple[Progress,
         docket.rule(bench, table, distrust(doubts))
         return progress, entry
     judged = _judge_batches(bench, table, evidence, progress)
-    docket.rule(bench, table, [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem)])
+    docket.rule(
+        bench,
+        table,
+        [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem), *warning_findings(evidence.warnings)],
+    )
     docket.counts[table.name] = _totals(evidence)
     frozen = {batch.batch_id for batch in bench.state.pending(table.name)}
     outcomes = {batch.batch_id: Outcome(verdict=verdict_of(findings), fence=request.fence) for batch, findings in judged if batch.batch_id in frozen}
@@ -102,5 +106,7 @@ def _move(
 
 
 def _totals(evidence: IngestEvidence) -> dict[str, int]:
-    names = ("read", "accepted", "rejected", "seen", *(["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []))
-    return {"batches": len(evidence.batches)} | {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}
+    deleted = ["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []
+    names = ("read", "accepted", "rejected", "seen", *deleted)
+    counted = {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}
+    return {"batches": len(evidence.batches)} | counted | {"late": sum(batch.late for batch in evidence.batches)}

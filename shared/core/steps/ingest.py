@@ -11,8 +11,9 @@ from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
 from shared.core.steps.judging import read_plan
-from shared.core.window import Freezer, known_manifest, next_batch, next_files, next_snapshot, upper_bound
-from shared.spec.lake import Source, Table
+from shared.core.window import Freezer, behind, known_manifest, next_batch, next_files, next_snapshot, refuse_other_kind, upper_bound
+from shared.spec.codec import to_json
+from shared.spec.lake import Position, Source, Table
 
 
 def ingest(ctx: JobContext) -> None:
@@ -25,9 +26,10 @@ def ingest(ctx: JobContext) -> None:
 
 def _ingest_table(ctx: JobContext, table: Table) -> None:
     landed: list[BatchEvidence] = []
+    warnings: list[str] = []
     problem = None
     try:
-        for evidence in _land_windows(ctx, table):
+        for evidence in _land_windows(ctx, table, warnings):
             landed.append(evidence)
     except DataRejected as refused:
         problem = str(refused)
@@ -43,15 +45,16 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
         path=table_path(table),
         batches=tuple(landed),
         problem=problem,
+        warnings=tuple(warnings),
     )
     ctx.documents.put(evidence_key(job.run, "ingest", table.name), document)
 
 
-def _land_windows(ctx: JobContext, table: Table) -> Iterator[BatchEvidence]:
+def _land_windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[BatchEvidence]:
     progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
     base, commits = _certified_version(ctx, table, progress, pending)
     newest_below = base
-    for batch in _windows(ctx, table, progress, pending):
+    for batch in _windows(ctx, table, progress, pending, warnings):
         evidence = _land(ctx, table, batch, last_commit(commits, batch.batch_id), newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
@@ -82,17 +85,21 @@ def _certified_version(ctx: JobContext, table: Table, progress: Progress, pendin
     return (0 if entry is None else entry.version), commits
 
 
-def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch]) -> Iterator[Batch]:
-    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`."""
+def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch], warnings: list[str]) -> Iterator[Batch]:
+    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`.
+
+    A source that is behind what was read gives none, and a text in `warnings`.
+    """
     pending = [batch for batch in known if batch.seq > progress.seq]
+    refuse_other_kind(table, progress, pending)
     yield from pending[: ctx.max_windows]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
     kind = _file_windows if table.source.files else _snapshots if table.source.snapshot else _column_windows
-    for batch in kind(ctx, table, table.source, progress, pending):
+    for batch in kind(ctx, table, table.source, progress, pending, warnings):
         job = ctx.job
         ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
-        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat())
+        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=to_json(batch.lo), hi=to_json(batch.hi))
         pending.append(batch)
         yield batch
         if len(pending) >= ctx.max_windows:
@@ -102,22 +109,29 @@ def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[
 # Each of these gives the batches to freeze; the caller adds each to `pending` before it asks for the next.
 
 
-def _column_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+def _column_windows(
+    ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch], warnings: list[str]
+) -> Iterator[Batch]:
     bound, freezer = upper_bound(ctx.sources.clock(table), source.windows), _freezer(ctx)
+    warnings += _oddities(ctx, table, progress, pending, bound)
     while (batch := next_batch(table, progress, pending, bound, freezer)) is not None:
         yield batch
 
 
-def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch], warnings: list[str]) -> Iterator[Batch]:
     """One a run. While an earlier one is halted there is no other: every one behind it would wait, and be read again with it."""
     if halted(pending) is not None:
         return
-    batch = next_snapshot(table, progress, pending, ctx.sources.clock(table).now, _freezer(ctx))
+    now = ctx.sources.clock(table).now
+    warnings += _oddities(ctx, table, progress, pending, now)
+    batch = next_snapshot(table, progress, pending, now, _freezer(ctx))
     if batch is not None:
         yield batch
 
 
-def _file_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+def _file_windows(
+    ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch], warnings: list[str]
+) -> Iterator[Batch]:
     """From one listing; each manifest is written before its batch is pending."""
     if source.files is None:
         raise ValueError(f"{table.name} is not read from files")
@@ -128,6 +142,15 @@ def _file_windows(ctx: JobContext, table: Table, source: Source, progress: Progr
         check_writer(ctx)
         ctx.documents.put(str(batch.manifest), frozen)
         yield batch
+
+
+def _oddities(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch], bound: Position) -> list[str]:
+    """That the source is behind what was read, if it is."""
+    odd = behind(table, progress, pending, bound)
+    if odd is None:
+        return []
+    ctx.log.warning("source_behind", table=table.name, warning=odd)
+    return [odd]
 
 
 def _freezer(ctx: JobContext) -> Freezer:

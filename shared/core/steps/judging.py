@@ -105,3 +105,8 @@ def distrust(doubts: Iterable[str]) -> list[Finding]:
 def problem_finding(problem: str | None) -> list[Finding]:
     """What the job itself said stopped the table."""
     return [] if problem is None else [Finding(rule=None, severity="critical", message=problem)]
+
+
+def warning_findings(warnings: Iterable[str]) -> list[Finding]:
+    """What the job itself found odd."""
+    return [Finding(rule=None, severity="warning", message=warning) for warning in warnings]

@@ -4,7 +4,9 @@ reader.py     SourceReader, what landing a batch asks of a source; Dialect, what
 every.py      all of them behind one SourceReader
 patience.py   waiting for a database that does not answer
 jdbc.py       every database that has a JDBC driver
-postgres.py   PostgreSQL's clock and literals
+asking.py     small questions to it, without a Spark job
+declared.py   what declared types mean beside the contract's
+postgres.py   PostgreSQL's clock and literals; redshift.py, snowflake.py theirs
 files.py      tables of files; objects.py looks at objects, lines.py takes text apart
 """
 
