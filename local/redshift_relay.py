@@ -1,6 +1,6 @@
 """Owns the relay that lets Redshift's own JDBC driver talk to a PostgreSQL: on loopback, dropping the start-up parameters that only Redshift takes.
 
-The driver and the SQL are then the real ones; the engine is PostgreSQL's (decisions/0012). Everything after the start-up message is passed on as
+The driver and the SQL are then the real ones; the engine is PostgreSQL's (decisions/0015). Everything after the start-up message is passed on as
 it is. The driver logs in by trust or md5 alone: it does not know SCRAM. The laptop has one beside its PostgreSQL.
 """
 

@@ -1,6 +1,6 @@
 """Whether a source's type holds more than the contract's: values that used to fit may then no longer. Pure; types are Spark's own spelling.
 
-Only types that can be ordered are compared (decisions/0011):
+Only types that can be ordered are compared (decisions/0014):
 
 whole numbers and decimals   one family: wider with more digits before the point, or more after it
 float, double                one family: double is wider than float

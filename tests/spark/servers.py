@@ -1,4 +1,4 @@
-"""Databases to read from, on loopback, as context managers: PostgreSQL itself, and what stands in for Snowflake (see decisions/0012)."""
+"""Databases to read from, on loopback, as context managers: PostgreSQL itself, and what stands in for Snowflake (see decisions/0015)."""
 
 import os
 import shutil
