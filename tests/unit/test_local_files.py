@@ -123,7 +123,7 @@ def test_a_wrong_java_is_one_line_with_the_fix(says, wrong):
 
 
 def test_java_17_and_python_311_are_enough():
-    """What Glue 6.0 has, and what the issue of the day asks."""
+    """What Glue 6.0 has, and the oldest Python that the README names."""
     assert "17" == check_java('openjdk version "17.0.15" 2025-04-15')
     assert "3.11.0" == check_python((3, 11, 0))
     with pytest.raises(LaptopError, match="3.10.9 is too old"):
