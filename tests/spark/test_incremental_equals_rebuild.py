@@ -86,7 +86,7 @@ class History:
     def _pool(self, name):
         """Many values for the key of one table, some for a key that other tables refer to, few for the rest."""
         holders = [table for table in self.lake.sources if name in {column.name for column in table.columns}]
-        return 8 if not any(name in table.key for table in holders) else 90 if len(holders) == 1 else 16
+        return 8 if not any(name in table.key for table in holders) else 90 if len(holders) == 1 else 24
 
 
 class Trade(Shop):
