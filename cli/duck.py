@@ -42,7 +42,7 @@ class Duck:
         try:
             rows: Any = DeltaTable(path, version=read.version, storage_options=self._storage).to_pyarrow_dataset()
         except DeltaProtocolError as unknown:  # a bronze table whose column was widened
-            raise CommandError(f"sluice sql: {read.table.name}: {unknown}; ask the silver table that is loaded from it") from unknown
+            raise CommandError(f"sluice sql: {read.table.name}: {str(unknown).rstrip('.')}; ask the silver table that is loaded from it") from unknown
         connection.register(name, rows)
         layer, table = read.table.name.split(".", 1)
         deleted = DELETED in rows.schema.names
