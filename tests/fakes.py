@@ -285,6 +285,21 @@ class Shop:
         return list(latest.values())
 
 
+class Lanes(dict):
+    """A batch's rows by lane. `pointers` name the rejects that a replay consumed: `<batch id>/<position in its rejected lane>`."""
+
+    def __init__(self, rows):
+        super().__init__(rows)
+        self.pointers: list[str] = []
+
+
+def open_rejects(content: Mapping[str, Lanes]) -> dict[str, Row]:
+    """Rejected rows of these batches that no replay among them has consumed, by pointer."""
+    consumed = {pointer for lanes in content.values() for pointer in lanes.pointers}
+    rejects = {f"{batch}/{number}": row for batch, lanes in content.items() for number, row in enumerate(lanes["rejected"])}
+    return {pointer: row for pointer, row in rejects.items() if pointer not in consumed}
+
+
 class FakeLake:
     """ports.Tables, ports.DeltaLog and ports.Sources in one: Delta tables as lists of versions, and the shop behind bronze.
 
@@ -326,6 +341,8 @@ class FakeLake:
 
     def land(self, table, batch, *, holds_rows, writer, guard):
         assert table.source is not None
+        if batch.replay is not None:
+            return self._land_replay(table, batch, holds_rows, writer, guard)
         lookback = timedelta(seconds=table.source.watermark.lookback_seconds)
         rows = self.world.effect(
             "source.read",
@@ -336,7 +353,23 @@ class FakeLake:
         seen = [row for row in rows if row["at"] < batch.lo and row in known]
         new = [row for row in rows if row not in seen]
         lanes = {"accepted": [r for r in new if not self.bad(table.name, r)], "rejected": [r for r in new if self.bad(table.name, r)]}
-        counts = BatchCounts(read=len(rows), accepted=len(lanes["accepted"]), rejected=len(lanes["rejected"]), seen=len(seen))
+        return self._land_lanes(table, batch, Lanes(lanes), len(seen), holds_rows, writer, guard)
+
+    def _land_replay(self, table, batch, holds_rows, writer, guard):
+        """Every open reject of the lower batches: accepted if it holds now, seen if it is accepted already, else rejected again."""
+        content = {b: lanes for b, lanes in self._versions(table)[-1].content.items() if b < batch.batch_id}
+        accepted = [row for lanes in content.values() for row in lanes["accepted"]]
+        lanes = Lanes({"accepted": [], "rejected": [], "seen": []})
+        for pointer, row in sorted(open_rejects(content).items()):
+            seen = row in accepted or row in lanes["accepted"]
+            lane = "rejected" if self.bad(table.name, row) else "seen" if seen else "accepted"
+            lanes[lane].append(row)
+            lanes.pointers.append(pointer)
+        return self._land_lanes(table, batch, lanes, len(lanes["seen"]), holds_rows, writer, guard)
+
+    def _land_lanes(self, table, batch, lanes, seen, holds_rows, writer, guard):
+        content = dict(self._versions(table)[-1].content)
+        accepted, rejected = len(lanes["accepted"]), len(lanes["rejected"])
         evidence = BatchEvidence(
             batch_id=batch.batch_id,
             seq=batch.seq,
@@ -346,16 +379,17 @@ class FakeLake:
             fence=writer.fence,
             glue_run=writer.glue_run,
             version=None,
-            digest=digest_of(lanes),
-            counts=counts,
+            digest=digest_of([lanes, lanes.pointers]),
+            counts=BatchCounts(read=accepted + rejected + seen, accepted=accepted, rejected=rejected, seen=seen),
             null_positions=0,
             reasons={},
-            rules=self._rules(table, len(new)),
+            rules=self._rules(table, accepted + rejected),
+            replay=batch.replay,
         )
-        if not new and not holds_rows:
+        by_lane = {name: len(rows) for name, rows in lanes.items()}
+        if not sum(by_lane.values()) and not holds_rows:
             return replace(evidence, digest=None)
         content[batch.batch_id] = lanes
-        by_lane = {name: len(rows) for name, rows in lanes.items()}
         version = self._commit(table, content, writer, guard, kind="batch", operation="WRITE", digest=evidence.digest, batch=evidence, rows=by_lane)
         return replace(evidence, version=version)
 

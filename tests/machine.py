@@ -6,6 +6,7 @@ from datetime import timedelta
 from shared.core.errors import SluiceError
 from shared.core.events import CommitRequest, FailRequest, GateRequest, PlanRequest
 from shared.core.job import Job, JobContext
+from shared.core.messages import Replay
 from shared.core.steps.commit import commit
 from shared.core.steps.fail import fail
 from shared.core.steps.gate import gate
@@ -120,25 +121,26 @@ class Machine:
     def pinned(self) -> PinnedLake:
         return PinnedLake(lake=self.lake, hash=digest_of(self.lake))
 
-    def run(self) -> str:
+    def run(self, replay: Replay | None = None) -> str:
         self.number += 1
         name = f"run-{self.number}"
         self.executions._running.add(name)
         try:
-            return self._execute(name)
+            return self._execute(name, replay)
         except Killed:
             return "dead"
         finally:
             self.executions._running.discard(name)
             self.executions._live.pop(name, None)
 
-    def _execute(self, name: str) -> str:
+    def _execute(self, name: str, replay: Replay | None = None) -> str:
+        request = PlanRequest(run=name, machine="machine", scheduled=None, replay=replay)
         try:
-            answer = self._lambda(plan, PlanRequest(run=name, machine="machine", scheduled=None), self.documents, self.executions)
+            answer = self._lambda(plan, request, self.documents, self.executions)
             if answer.recover is not None:
                 self._glue(name, answer.fence, "publish", "all", target=answer.recover)
                 self._lambda(commit, CommitRequest(run=name, fence=answer.fence, target=answer.recover))
-                answer = self._lambda(plan, PlanRequest(run=name, machine="machine", scheduled=None), self.documents, self.executions)
+                answer = self._lambda(plan, request, self.documents, self.executions)
             groups = answer.groups
             for stage_name in ("ingest", "refine", "stage"):
                 for group in groups:
@@ -149,9 +151,9 @@ class Machine:
             return self._lambda(commit, CommitRequest(run=name, fence=answer.fence, target=name)).status
         except SluiceError as error:
             cause = f"{type(error).__name__}: {error}"
-        request = FailRequest(run=name, machine="machine", error="States.TaskFailed", cause=cause)
+        failed = FailRequest(run=name, machine="machine", error="States.TaskFailed", cause=cause)
         fail(
-            request,
+            failed,
             pinned=self.pinned,
             state=self.state,
             executions=self.executions,

@@ -6,6 +6,8 @@ messages.py  state items, evidence, decisions
 events.py    what the Lambdas are asked and answer
 ports.py     the seams to the outside world
 window.py    how a source is cut into windows
+totals.py    what a source's batches add up to
+replay.py    which rejects may be injected again, and how
 batches.py   when a batch's earlier commit may be reused
 verdict.py   what a count means for a rule, a batch, a table
 trust.py     whether evidence may be believed

@@ -23,7 +23,8 @@ def reusable(table: Table, batch: Batch, commit: LogCommit, *, newest_below: int
     seen may have changed), or when a gate halted this very commit; an outcome with a lower fence than the commit's judged an earlier one.
     """
     evidence = _evidence(commit)
-    if evidence.contract_hash != table.contract_hash or (evidence.lo, evidence.hi) != (batch.lo, batch.hi) or commit.version < newest_below:
+    frozen = (batch.lo, batch.hi, batch.replay)
+    if evidence.contract_hash != table.contract_hash or (evidence.lo, evidence.hi, evidence.replay) != frozen or commit.version < newest_below:
         return False
     judged = batch.outcome is not None and batch.outcome.fence >= evidence.fence
     return not (judged and batch.outcome is not None and batch.outcome.verdict == "halt")

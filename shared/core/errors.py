@@ -10,6 +10,7 @@ SluiceError
 └── Terminal                stops the run; somebody must look
     ├── ContractError           the contract or lake.json does not hold together
     ├── LockHeld                another run holds the lake
+    ├── ReplayRefused           rejects cannot be replayed now, or not so
     ├── LostRace                a conditional write found something else than what was read
     ├── StaleFence              lock, fence or claim is not (or no longer) this job's
     ├── ClaimRefused            another Glue run claimed this group first
@@ -59,6 +60,10 @@ class ContractError(Terminal):
 
 class LockHeld(Terminal):
     """Another run holds the lake."""
+
+
+class ReplayRefused(Terminal):
+    """Rejects cannot be replayed now, or not so."""
 
 
 class LostRace(Terminal):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shared.core.messages import RunStatus
+from shared.core.messages import Replay, RunStatus
 from shared.spec.lake import Stage
 
 
@@ -11,6 +11,7 @@ class PlanRequest:
     run: str
     machine: str  # ARN of the state machine
     scheduled: str | None  # the schedule's own time; None when started by hand
+    replay: Replay | None = None  # rejects to inject again in this run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from shared.core.totals import Totals
 from shared.spec.lake import Severity, Stage
 
 Verdict = Literal["pass", "warn", "halt", "blocked"]
@@ -46,10 +47,14 @@ class Certified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before)."""
+    """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before).
+
+    `totals` is None before the first batch, and where a version that did not count wrote the batches before.
+    """
 
     position: datetime | None
     seq: int
+    totals: Totals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +66,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Which open rejects of a table to inject again: those rejected for one of `rules`, of batches that one of `runs` froze; empty means any."""
+
+    table: str
+    rules: tuple[str, ...]
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One frozen window of a source: half-open [lo, hi) of the watermark column."""
+    """One frozen window of a source: half-open [lo, hi) of the watermark column. Or a replay of rejects, which moves no position: lo = hi."""
 
     batch_id: str
     seq: int
@@ -72,6 +86,7 @@ class Batch:
     run: str  # that froze it
     fence: int
     outcome: Outcome | None
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +191,10 @@ class BatchCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvidence:
-    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None."""
+    """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None.
+
+    Of a replay `read` counts the rejects it injected again, and its seen rows are in the commit too, in a lane of their own.
+    """
 
     batch_id: str
     seq: int
@@ -191,6 +209,7 @@ class BatchEvidence:
     null_positions: int  # rows of the source whose watermark column is NULL: in no window
     reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
     rules: tuple[RuleResult, ...]
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +315,7 @@ class Plan:
     lake_hash: str
     at: datetime
     tables: tuple[PlannedTable, ...]
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from shared.core.messages import (
     RuleResult,
     TableEvidence,
 )
+from shared.core.replay import COPY
 from shared.spec.lake import Table
 
 
@@ -29,10 +30,12 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
     doubts = _rules(table, batch.rules)
     if batch.contract_hash != table.contract_hash:
         doubts.append("it was made under another contract")
-    if not any((b.batch_id, b.seq, b.lo, b.hi) == (batch.batch_id, batch.seq, batch.lo, batch.hi) for b in pending):
+    if not any((b.batch_id, b.seq, b.lo, b.hi, b.replay) == (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.replay) for b in pending):
         doubts.append("no frozen window is like it")
     if min(counts.read, counts.accepted, counts.rejected, counts.seen, batch.null_positions) < 0:
         doubts.append("a count is negative")
+    if batch.reasons.get(COPY, 0) > counts.rejected:
+        doubts.append("it counts more copies than rejected rows")
     if counts.read != counts.accepted + counts.rejected + counts.seen:
         doubts.append(f"read {counts.read} is not accepted {counts.accepted} + rejected {counts.rejected} + seen {counts.seen}")
     return doubts + _log_of_batch(batch, last_commit(commits, batch.batch_id))
@@ -100,19 +103,20 @@ def _rules(table: Table, results: Sequence[RuleResult]) -> list[str]:
 
 
 def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
-    counts = batch.counts
+    counts, marked = batch.counts, batch.counts.seen if batch.replay is not None else 0  # of a replay, what was seen is written down
     if batch.version is None:
         if commit is not None and any(commit.rows.values()):
             return [f"it says nothing was written; version {commit.version} of the log holds rows of it"]
-        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected else []
+        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected or marked else []
     if commit is None or commit.meta is None or commit.version != batch.version:
         return [f"it speaks of version {batch.version}; the batch's last commit in the log is {commit.version if commit else 'none'}"]
     if commit.meta.digest != batch.digest:
         return [f"version {batch.version} carries another digest than it says"]
-    written = (commit.rows.get("accepted", 0), commit.rows.get("rejected", 0))
-    if written != (counts.accepted, counts.rejected):
+    written = tuple(commit.rows.get(lane, 0) for lane in ("accepted", "rejected", "seen"))
+    if written != (counts.accepted, counts.rejected, marked) or sum(commit.rows.values()) != sum(written):
         return [
-            f"version {batch.version} wrote {written[0]} accepted and {written[1]} rejected rows; it counts {counts.accepted} and {counts.rejected}"
+            f"version {batch.version} wrote {written[0]} accepted, {written[1]} rejected and {written[2]} seen rows; it counts "
+            f"{counts.accepted}, {counts.rejected} and {marked}"
         ]
     return []
 

@@ -8,6 +8,7 @@ from ministack.services import stepfunctions
 from infra.access import FUNCTIONS
 from infra.workflow import definition
 from shared.core.events import CommitRequest, FailRequest, GateRequest, PlanRequest, ReportRequest
+from shared.core.messages import Replay
 from shared.spec.codec import from_json
 from tests.infra.interpreter import MACHINE, Refusal, execute
 from tests.infra.tides import environment
@@ -77,9 +78,19 @@ def test_a_run_started_by_hand_has_no_schedule(run):
     """`scheduled` is null, not missing."""
     by_hand, by_schedule = run(), run(input={"scheduled": "2026-03-22T18:59:43Z"})
 
-    expected = {"run": "run-1", "machine": MACHINE, "scheduled": None}
+    expected = {"run": "run-1", "machine": MACHINE, "scheduled": None, "replay": None}
     assert [expected] == by_hand.called("plan")
     assert [expected | {"scheduled": "2026-03-22T18:59:43Z"}] == by_schedule.called("plan")
+
+
+def test_a_replay_of_rejects_is_handed_to_plan(run):
+    """It is the execution's input that asks for it, and plan that allows it."""
+    replay = {"table": "bronze.tides", "rules": ["level.range"], "runs": []}
+
+    done = run(input={"replay": replay})
+
+    assert [replay] == [payload["replay"] for payload in done.called("plan")]
+    assert from_json(PlanRequest, done.called("plan")[0]).replay == Replay(table="bronze.tides", rules=("level.range",), runs=())
 
 
 def test_a_run_with_nothing_new_starts_no_job_after_ingest(run):

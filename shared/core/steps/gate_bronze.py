@@ -14,6 +14,7 @@ from shared.core.messages import (
     Outcome,
     Progress,
 )
+from shared.core.replay import totals_with
 from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
@@ -94,7 +95,8 @@ def _move(
     for batch, findings in judged:
         if verdict_of(findings) == "halt":
             break
-        progress = Progress(position=batch.hi, seq=batch.seq)
+        position = batch.hi if batch.replay is None else progress.position
+        progress = Progress(position=position, seq=batch.seq, totals=totals_with(progress, batch))
         if batch.version is not None:
             version, content = max(version, batch.version), batch.seq
     if entry is None and progress.seq == 0:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from shared.core.batches import holds_rows, last_commit, reissue, reusable
-from shared.core.errors import BadState, DataRejected
+from shared.core.errors import BadState, DataRejected, EvidenceInvalid
 from shared.core.job import JobContext, check_writer, claim_group
-from shared.core.layout import errors_prefix, evidence_key, table_path
-from shared.core.messages import Batch, BatchEvidence, IngestEvidence
+from shared.core.layout import errors_prefix, evidence_key, plan_key, table_path
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence, Plan, Progress, Replay
+from shared.core.replay import replay_batch
 from shared.core.window import Freezer, next_batch, upper_bound
 from shared.spec.lake import Table
 
@@ -14,16 +15,26 @@ from shared.spec.lake import Table
 def ingest(ctx: JobContext) -> None:
     """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
     claim_group(ctx)
+    replay = _plan(ctx).replay
     for table in ctx.lake.sources:
         if table.group == ctx.job.group:
-            _ingest_table(ctx, table)
+            _ingest_table(ctx, table, replay if replay is not None and replay.table == table.name else None)
 
 
-def _ingest_table(ctx: JobContext, table: Table) -> None:
+def _plan(ctx: JobContext) -> Plan:
+    """Raises EvidenceMissing, EvidenceInvalid."""
+    key = plan_key(ctx.job.run)
+    plan = ctx.documents.get(key, Plan)
+    if (plan.run, plan.fence) != (ctx.job.run, ctx.job.fence):
+        raise EvidenceInvalid(f"{key} belongs to run {plan.run}, fence {plan.fence}")
+    return plan
+
+
+def _ingest_table(ctx: JobContext, table: Table, replay: Replay | None) -> None:
     landed: list[BatchEvidence] = []
     problem = None
     try:
-        for evidence in _land_windows(ctx, table):
+        for evidence in _land_windows(ctx, table, replay):
             landed.append(evidence)
     except DataRejected as refused:
         problem = str(refused)
@@ -43,10 +54,10 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
     ctx.documents.put(evidence_key(job.run, "ingest", table.name), document)
 
 
-def _land_windows(ctx: JobContext, table: Table) -> Iterator[BatchEvidence]:
+def _land_windows(ctx: JobContext, table: Table, replay: Replay | None) -> Iterator[BatchEvidence]:
     base = _certified_version(ctx, table)
     newest_below = base
-    for batch in _windows(ctx, table):
+    for batch in _windows(ctx, table, replay):
         evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
@@ -67,23 +78,34 @@ def _certified_version(ctx: JobContext, table: Table) -> int:
     return 0 if entry is None else entry.version
 
 
-def _windows(ctx: JobContext, table: Table) -> Iterator[Batch]:
-    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`."""
+def _windows(ctx: JobContext, table: Table, replay: Replay | None) -> Iterator[Batch]:
+    """The windows left pending, then a replay that was asked for, then new ones: frozen before they are read, until caught up or `max_windows`."""
     progress = ctx.state.progress(table.name)
     pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
+    if replay is not None and pending and (pending[0].run, pending[0].replay) != (ctx.job.run, replay):
+        raise BadState(f"{table.name}: plan found nothing pending, and there is {pending[0].batch_id} of run {pending[0].run}; run again")
     yield from pending[: ctx.max_windows]
+    freezer = Freezer(run=ctx.job.run, fence=ctx.job.fence, at=ctx.clock())
+    if replay is not None and not pending:
+        pending.append(_freeze(ctx, table, progress, replay_batch(table, progress, replay, freezer)))
+        yield pending[-1]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
-    job, bound = ctx.job, upper_bound(ctx.sources.clock(table), table.source.watermark)
-    freezer = Freezer(run=job.run, fence=job.fence, at=ctx.clock())
+    bound = upper_bound(ctx.sources.clock(table), table.source.watermark)
     while len(pending) < ctx.max_windows:
         batch = next_batch(table, progress, pending, bound, freezer)
         if batch is None:
             return
-        ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
-        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat())
-        pending.append(batch)
+        pending.append(_freeze(ctx, table, progress, batch))
         yield batch
+
+
+def _freeze(ctx: JobContext, table: Table, progress: Progress, batch: Batch) -> Batch:
+    ctx.state.freeze(ctx.job.run, ctx.job.fence, table.name, batch, prune_to=progress.seq)
+    told = {} if batch.replay is None else {"rules": list(batch.replay.rules), "runs": list(batch.replay.runs)}
+    what = "window_frozen" if batch.replay is None else "replay_frozen"
+    ctx.log.event(what, table=table.name, batch_id=batch.batch_id, lo=batch.lo.isoformat(), hi=batch.hi.isoformat(), **told)
+    return batch
 
 
 def _land(ctx: JobContext, table: Table, batch: Batch, *, base: int, newest_below: int) -> BatchEvidence:

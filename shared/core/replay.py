@@ -1,0 +1,81 @@
+"""Rejects that are injected again: the words bronze has for them, the batch they become, where their values come from, what they add up to. Pure.
+
+A rejected row of a certified batch is *open* until a row of a later certified batch points back to it. Of exact copies only the first is a
+row of its own: the others are never open.
+"""
+
+import re
+
+from shared.core.errors import ReplayRefused
+from shared.core.layout import batch_id
+from shared.core.messages import Batch, BatchEvidence, Progress, Replay
+from shared.core.totals import Totals
+from shared.core.window import Freezer
+from shared.spec.lake import Rule, Table
+
+COPY = "exact_copy"  # the reason of a row that repeats another of its batch
+NOT_AT_SOURCE = "not_at_source"  # its source no longer has the row that is to be judged again
+KEY_UNKNOWN = "key_unknown"  # its source cannot be asked for it: a part of its key is masked, missing, or not of the key's type
+POINTER = "_replayed_from"  # the key of `_original` under which a replayed row says which reject it was: <batch id>/<row id>
+
+# Presence can be told from a masked value: NULL stays NULL.
+_PRESENCE = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null", "expect_column_values_to_be_of_type")
+
+
+def replay_batch(table: Table, progress: Progress, replay: Replay, freezer: Freezer) -> Batch:
+    """The next batch of a table that has a position, without a window: the position stays where it is."""
+    if progress.position is None:
+        raise ReplayRefused(f"{table.name} has no rejects: it has no committed position yet")
+    return Batch(
+        batch_id=batch_id(table, progress.seq + 1),
+        seq=progress.seq + 1,
+        lo=progress.position,
+        hi=progress.position,
+        ingest_time=freezer.at,
+        run=freezer.run,
+        fence=freezer.fence,
+        outcome=None,
+        replay=replay,
+    )
+
+
+def sees_clear_values(table: Table, rule: Rule) -> bool:
+    """Whether a row rule must see what a masked column held before it was masked."""
+    masked = {column.name for column in table.columns if column.mask is not None}
+    if rule.kind != "row" or rule.expectation in _PRESENCE:
+        return False
+    if rule.expectation == "expect_row":
+        return any(re.search(rf"\b{re.escape(name)}\b", str(rule.kwargs["condition"]), re.IGNORECASE) for name in masked)
+    return bool(masked & {str(rule.kwargs.get("column")), (rule.element or "").rpartition(".")[2]})
+
+
+def asks_source(table: Table, reason: str) -> bool:
+    """Whether a row rejected for `reason` can be judged again only by what the source holds, because a masked column was at fault.
+
+    A rule that still stands says so itself. Of one that the contract no longer has nobody knows what it saw: unless its name begins with a
+    column (as names of rules that a column implies do), it may have been any masked column that is still checked.
+    """
+    if reason in (COPY, NOT_AT_SOURCE, KEY_UNKNOWN):
+        return False
+    seeing = [rule for rule in table.rules if rule.severity == "critical" and sees_clear_values(table, rule)]
+    if any(rule.id == reason for rule in table.rules):
+        return any(rule.id == reason for rule in seeing)
+    name = reason.rpartition(".")[0]
+    if any(column.name == name for column in table.columns):
+        return any(rule.kwargs.get("column") in (name, None) for rule in seeing)
+    return bool(seeing)
+
+
+def totals_with(progress: Progress, batch: BatchEvidence) -> Totals | None:
+    """A source's totals once `batch` is certified."""
+    if progress.totals is None and progress.seq > 0:
+        return None
+    counts = batch.counts
+    return (progress.totals or Totals()) + Totals(
+        read=counts.read,
+        accepted=counts.accepted,
+        rejected=counts.rejected,
+        seen=counts.seen,
+        copies=batch.reasons.get(COPY, 0),
+        replayed=0 if batch.replay is None else counts.read,
+    )
