@@ -1,6 +1,6 @@
-"""`sluice sql` on the laptop: the certified Delta versions, read by deltalake over the emulator's S3, in an in-memory DuckDB."""
+"""`sluice sql` on the laptop: the certified Delta versions, read by deltalake over S3, in an in-memory DuckDB. And bronze, anywhere."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import duckdb
@@ -18,8 +18,8 @@ class Duck:
 
     dialect = DIALECT
 
-    def __init__(self, root: str, storage: Mapping[str, str]) -> None:
-        self._root, self._storage = root, dict(storage)
+    def __init__(self, root: str, storage: Mapping[str, str] | Callable[[], Mapping[str, str]]) -> None:
+        self._root, self._storage = root, storage
 
     def run(self, query: Query) -> Answer:
         """Raises CommandError with the engine's own words."""
@@ -37,7 +37,8 @@ class Duck:
         return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=())
 
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
-        rows: Any = DeltaTable(f"{self._root}/{table_path(read.table)}", version=read.version, storage_options=self._storage).to_pyarrow_dataset()
+        storage = self._storage() if callable(self._storage) else self._storage
+        rows: Any = DeltaTable(f"{self._root}/{table_path(read.table)}", version=read.version, storage_options=dict(storage)).to_pyarrow_dataset()
         connection.register(name, rows)
         layer, table = read.table.name.split(".", 1)
         deleted = DELETED in rows.schema.names
@@ -51,3 +52,16 @@ class Duck:
 def storage_options(emulated: Mapping[str, str]) -> Mapping[str, str]:
     """deltalake's own words for the emulator."""
     return {**emulated, "AWS_ALLOW_HTTP": "true", "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "false"}
+
+
+def own_options(region: str) -> Mapping[str, str]:
+    """deltalake's own words for whoever asks on AWS, as boto3 knows them. Raises NoCredentialsError."""
+    import boto3
+    from botocore.exceptions import NoCredentialsError
+
+    found = boto3.session.Session(region_name=region).get_credentials()
+    if found is None:
+        raise NoCredentialsError
+    frozen = found.get_frozen_credentials()
+    token = {"AWS_SESSION_TOKEN": frozen.token} if frozen.token else {}
+    return {"AWS_ACCESS_KEY_ID": str(frozen.access_key), "AWS_SECRET_ACCESS_KEY": str(frozen.secret_key), "AWS_REGION": region, **token}

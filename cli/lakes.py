@@ -53,6 +53,7 @@ class OpenLake:
     machine: Machine
     files: Files
     engine: Engine
+    bronze: Engine  # of bronze alone, which Athena does not know
     home: Path | None  # of the laptop; None on AWS
 
     @property
@@ -100,7 +101,7 @@ def laptop_of(desk: Desk, tell: Callable[[str], None] = lambda _line: None) -> "
 def open_lake(desk: Desk) -> OpenLake:
     """The lake over boto3. Raises Refused, Misused, NotUp; does not yet call AWS."""
     from cli.athena import Athena
-    from cli.duck import Duck, storage_options
+    from cli.duck import Duck, own_options, storage_options
 
     pinned = desk.compiled()
     environment = desk.chosen(pinned.lake)
@@ -108,10 +109,9 @@ def open_lake(desk: Desk) -> OpenLake:
     emulated = laptop_of(desk).aws.environment() if laptop else None
     client = _clients(environment, emulated)
     state = DynamoState(environment.state_table, client=client("dynamodb"))
-    engine: Engine
-    if emulated is not None:
-        engine = Duck(f"s3://{environment.bucket}", storage_options(emulated))
-    else:
+    bronze = Duck(f"s3://{environment.bucket}", storage_options(emulated) if emulated is not None else lambda: own_options(environment.region))
+    engine: Engine = bronze
+    if emulated is None:
         engine = Athena(environment, S3DeltaLog(environment.bucket, client=client("s3")))
     return OpenLake(
         pinned=pinned,
@@ -121,6 +121,7 @@ def open_lake(desk: Desk) -> OpenLake:
         machine=StepFunctionsMachine(environment, step_functions=client("stepfunctions"), glue=client("glue")),
         files=S3Files(environment.bucket, client("s3")),
         engine=engine,
+        bronze=bronze,
         home=desk.home if laptop else None,
     )
 

@@ -40,8 +40,8 @@ class JobRun:
 class Machine(Protocol):
     """The state machine of one environment."""
 
-    def start(self, run: str) -> None:
-        """Raises CommandError when there is no such machine."""
+    def start(self, run: str, asked: Mapping[str, Any] | None = None) -> None:
+        """`asked` is the execution's input, which plan reads; nothing: a plain run. Raises CommandError when there is no such machine."""
 
     def execution(self, run: str) -> Execution: ...
 
@@ -59,11 +59,11 @@ class StepFunctionsMachine:
         self._environment = environment
         self._step_functions, self._glue = step_functions, glue
 
-    def start(self, run: str) -> None:
+    def start(self, run: str, asked: Mapping[str, Any] | None = None) -> None:
         arn = self._environment.machine_arn
         try:
             with clients.asking(arn):
-                self._step_functions.start_execution(stateMachineArn=arn, name=run, input=json.dumps({}))
+                self._step_functions.start_execution(stateMachineArn=arn, name=run, input=json.dumps(asked or {}))
         except ClientError as refused:
             if clients.code_of(refused) != "StateMachineDoesNotExist":
                 raise

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from rich.text import Text
 from typer.core import TyperGroup
 
-from cli import compile, demo, doctor, laptop, run, runs, shop, sql, status
+from cli import compile, demo, doctor, laptop, rejects, run, runs, shop, sql, status
 from cli.errors import CommandError
 from cli.lakes import LAPTOP, Desk, open_lake
 from cli.render import err, examples
@@ -78,7 +78,7 @@ def options(
 
 for part in (compile, run, status, sql, doctor, demo):
     app.add_typer(part.app)
-for group in (runs, laptop, shop):
+for group in (runs, rejects, laptop, shop):
     app.add_typer(group.app)
 
 

@@ -1,9 +1,9 @@
 """`sluice run`: start an execution, follow it, say what it came to."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -44,14 +44,18 @@ def run_lake(
     Exit 0: passed. Exit 3: committed, but some tables are blocked. Exit 1: failed. Ctrl-C stops following, not the run (exit 130).
     """
     desk: Desk = context.obj
-    lake = desk.open()
+    begin(desk.open(), {}, follow=follow, as_json=as_json)
+
+
+def begin(lake: OpenLake, asked: Mapping[str, Any], *, follow: bool, as_json: bool) -> None:
+    """Start a run with this input and tell how it goes. Exits as it ended."""
     run = new_run_id(datetime.now(UTC))
     if not follow:
-        lake.machine.start(run)
+        lake.machine.start(run, asked)
         show_json({"run": run, "status": "started"}) if as_json else out().print(f"run {run} started; `sluice runs show {run}` tells how it goes")
         return
     try:
-        lake.machine.start(run)
+        lake.machine.start(run, asked)
         outcome = followed(lake, run, quiet=as_json)
     except KeyboardInterrupt as stopped:
         err().print(f"\nno longer following; run {run} goes on. `sluice runs show {run}` tells how it goes", soft_wrap=True)
@@ -108,6 +112,8 @@ def show_batches(outcome: Outcome) -> None:
 
 def window(batch: BatchReport) -> str:
     """The day is told once when both ends are of one."""
+    if batch.replay:
+        return f"rejects replayed, at {moment(batch.lo)}"
     same_day = batch.lo.date() == batch.hi.date()
     return f"{moment(batch.lo)} .. {batch.hi.strftime('%H:%M:%S') if same_day else moment(batch.hi)}"
 

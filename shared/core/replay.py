@@ -9,17 +9,34 @@ import re
 from shared.core.errors import ReplayRefused
 from shared.core.layout import batch_id
 from shared.core.messages import Batch, BatchEvidence, Progress, Replay
+from shared.core.ports import State
 from shared.core.totals import Totals
 from shared.core.window import Freezer
-from shared.spec.lake import Rule, Table
+from shared.spec.lake import Lake, Rule, Table
 
 COPY = "exact_copy"  # the reason of a row that repeats another of its batch
 NOT_AT_SOURCE = "not_at_source"  # its source no longer has the row that is to be judged again
 KEY_UNKNOWN = "key_unknown"  # its source cannot be asked for it: a part of its key is masked, missing, or not of the key's type
 POINTER = "_replayed_from"  # the key of `_original` under which a replayed row says which reject it was: <batch id>/<row id>
 
+_PLAIN = ("string", "tinyint", "smallint", "int", "bigint", "decimal", "date", "boolean")
 # Presence can be told from a masked value: NULL stays NULL.
 _PRESENCE = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null", "expect_column_values_to_be_of_type")
+
+
+def refuse_replay(replay: Replay, lake: Lake, state: State) -> None:
+    """Raise ReplayRefused. A replay takes the next seq: nothing may stand between it and the certified batches whose rejects it takes."""
+    source = next((table for table in lake.sources if table.name == replay.table), None)
+    if source is None:
+        raise ReplayRefused(f"{replay.table} has no rejects: it is not a bronze table. There are {', '.join(table.name for table in lake.sources)}")
+    progress = state.progress(source.name)
+    waiting = [batch.batch_id for batch in state.pending(source.name) if batch.seq > progress.seq]
+    if waiting:
+        raise ReplayRefused(
+            f"{source.name}: {', '.join(waiting)} must be certified before rejects are replayed: `sluice run` first, and mend what halts there"
+        )
+    if progress.seq == 0:
+        raise ReplayRefused(f"{source.name} has no rejects: no batch of it is certified yet; `sluice run` reads its first")
 
 
 def replay_batch(table: Table, progress: Progress, replay: Replay, freezer: Freezer) -> Batch:
@@ -50,13 +67,11 @@ def sees_clear_values(table: Table, rule: Rule) -> bool:
 
 
 def asks_source(table: Table, reason: str) -> bool:
-    """Whether a row rejected for `reason` can be judged again only by what the source holds, because a masked column was at fault.
+    """Whether a row can be judged again only by what the source holds, after a rule named `reason` that saw clear values rejected it.
 
-    A rule that still stands says so itself. Of one that the contract no longer has nobody knows what it saw: unless its name begins with a
-    column (as names of rules that a column implies do), it may have been any masked column that is still checked.
+    A rule that the contract no longer has may have been renamed: it still asks while the column that its name begins with (as names of rules
+    that a column implies do) is checked in clear, or any column, if its name tells none.
     """
-    if reason in (COPY, NOT_AT_SOURCE, KEY_UNKNOWN):
-        return False
     seeing = [rule for rule in table.rules if rule.severity == "critical" and sees_clear_values(table, rule)]
     if any(rule.id == reason for rule in table.rules):
         return any(rule.id == reason for rule in seeing)
@@ -64,6 +79,13 @@ def asks_source(table: Table, reason: str) -> bool:
     if any(column.name == name for column in table.columns):
         return any(rule.kwargs.get("column") in (name, None) for rule in seeing)
     return bool(seeing)
+
+
+def key_that_can_be_asked(table: Table) -> tuple[str, ...]:
+    """The key's columns, if literals of them can be written for the source; none when a part of it is masked, or of no plain type."""
+    parts = [table.column(name) for name in table.key]
+    plain = all(part.mask is None and part.type.partition("(")[0] in _PLAIN for part in parts)
+    return table.key if plain else ()
 
 
 def totals_with(progress: Progress, batch: BatchEvidence) -> Totals | None:

@@ -87,7 +87,7 @@ def _batches(report: RunReport) -> str:
     rows = [
         (
             _code(batch.batch_id) + ("<br><small>landed by an earlier run</small>" if batch.reused else ""),
-            f'<span class="instant">{_instant(batch.lo)} to<br>{_instant(batch.hi)}</span>',
+            "rejects replayed" if batch.replay else f'<span class="instant">{_instant(batch.lo)} to<br>{_instant(batch.hi)}</span>',
             f"{batch.read:,} = {batch.accepted:,} + {batch.rejected:,} + {batch.seen:,}",
             _badge("pass", "adds up") if batch.accounted else _badge("halt", "does not add up"),
             f"{batch.null_positions:,}",

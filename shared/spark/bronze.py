@@ -17,6 +17,7 @@ from shared.spark.digests import content_digest
 from shared.spark.frames import type_differences
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
+from shared.spark.replay import replayed
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store, lines_of
 from shared.spec.lake import Table
@@ -34,12 +35,13 @@ class Bronze:
     def land(self, table: Table, batch: Batch, related: Related, *, holds_rows: bool, writer: Writer, guard: Guard) -> BatchEvidence:
         self._refuse_other_schema(table)
         key = self._mask_key() if needs_key(table) else None
-        null_positions = self._sources.null_positions(table)
+        null_positions = self._sources.null_positions(table) if batch.replay is None else 0
         work, measured = self._sources.patiently(table, lambda: self._examine(table, batch, key))
         try:
             with halting(table):
                 evidence = _evidence(work, measured, batch, related, writer, null_positions)
-            written = evidence.counts.accepted + evidence.counts.rejected
+            counts = evidence.counts
+            written = counts.accepted + counts.rejected + (counts.seen if work.replay else 0)
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))
@@ -60,10 +62,13 @@ class Bronze:
         """The batch's rows, read and computed once, and what was measured on them. The frame is persisted; the caller lets it go."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
-        earliest = batch.lo - timedelta(seconds=table.source.watermark.lookback_seconds)
-        raw = self._sources.window(table, earliest, batch.hi)
-        known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
-        work = landing.examined(raw, table, batch, known_ids=known, key=key)
+        if batch.replay is not None:
+            work = replayed(self._store.read(table), table, batch, ask=lambda keys: self._sources.by_keys(table, keys), key=key)
+        else:
+            earliest = batch.lo - timedelta(seconds=table.source.watermark.lookback_seconds)
+            raw = self._sources.window(table, earliest, batch.hi)
+            known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
+            work = landing.examined(raw, table, batch, known_ids=known, key=key)
         work.rows.persist(StorageLevel.DISK_ONLY)
         try:
             with halting(table):
@@ -114,6 +119,7 @@ def _evidence(work: landing.Examined, measured: Row, batch: Batch, related: Rela
         null_positions=null_positions,
         reasons=reasons,
         rules=landing.rule_results(work, measured, related),
+        replay=batch.replay,
     )
 
 

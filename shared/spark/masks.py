@@ -53,6 +53,12 @@ def masked(text: Column, mask: Mask) -> Column:
     return F.sha2(F.concat(F.col(_OUTER), F.unhex(inner)), 256)
 
 
+def looks_masked(text: Column, mask: Mask) -> Column:
+    """Whether a value has the form that a mask gives; a clear one may have it by chance."""
+    pattern = {"hmac": "^[0-9a-f]{64}$", "redact": r"^\[redacted\]$", "partial": r"^(\*{0,4}|(?s)\*+.{4})$"}[mask]
+    return F.coalesce(text.rlike(pattern), F.lit(False))
+
+
 def without_mask_key(frame: DataFrame, keep: Sequence[str]) -> DataFrame:
     """`keep` of a frame, and no trace of the key."""
     return frame.select(*(F.col(f"`{name}`") for name in keep if name not in KEY_COLUMNS))

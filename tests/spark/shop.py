@@ -9,7 +9,7 @@ from pathlib import Path
 from pyspark.sql import functions as F
 
 from shared.core.layout import batch_id, table_path
-from shared.core.messages import Batch
+from shared.core.messages import Batch, Replay
 from shared.core.ports import SourceClock, Writer
 from shared.spark.tables import SparkTables
 from shared.spec.lake import Column, Lake, Relationship, Rule, Server, Source, Table, Tolerance, Watermark
@@ -21,6 +21,9 @@ WRITER = Writer(run="run-1", fence=1, glue_run="jr_1")
 
 def at(days=0.0, **more):
     return START + timedelta(days=days, **more)
+
+
+HORIZON = at(30)
 
 
 def column(name, type="string", *, key=None, required=False, mask=None, partition=None):
@@ -96,6 +99,7 @@ class FakeSources:
     rows: dict = field(default_factory=dict)
     nulls: int = 0
     reads: int = 0
+    asked: list = field(default_factory=list)
 
     def clock(self, table):
         return SourceClock(now=at(40), oldest_open=None, tells_open=False)
@@ -105,6 +109,12 @@ class FakeSources:
         given = self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
         position = F.col(table.source.watermark.column).cast("timestamp")
         return given.where((position >= F.lit(lo)) & (position < F.lit(hi)))
+
+    def by_keys(self, table, keys):
+        self.asked.append(list(keys))
+        given = self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
+        texts = F.array(*(F.col(name).cast("string") for name in table.key))
+        return given.where(texts.isin(*(F.array(*map(F.lit, key)) for key in keys)))
 
     def null_positions(self, table):
         return self.nulls
@@ -222,6 +232,13 @@ class Shop:
     def land(self, seq, rows, lo, hi, *, of=ORDERS, holds_rows=False):
         self.sources.rows[of.name] = rows
         return self.tables.land(of, batch(of, seq, lo, hi), holds_rows=holds_rows, writer=WRITER, guard=self.guard)
+
+    def replay(self, seq, *, rules=(), runs=(), of=ORDERS, holds_rows=False, position=HORIZON):
+        """A replay of open rejects as batch `seq`; the source is as it was left."""
+        selector = Replay(table=of.name, rules=tuple(rules), runs=tuple(runs))
+        return self.tables.land(
+            of, replace(batch(of, seq, position, position), replay=selector), holds_rows=holds_rows, writer=WRITER, guard=self.guard
+        )
 
     def lay(self, seq, rows):
         """Accepted rows of a batch as landing would leave them, without landing: for tests of what reads bronze."""

@@ -29,7 +29,17 @@ EVERY = dict(commands())
 def test_every_command_that_was_promised_is_there():
     """What README and runbooks name."""
     promised = ["compile", "run", "status", "sql", "doctor", "demo"]
-    grouped = [("runs", "list"), ("runs", "show"), ("local", "up"), ("local", "down"), ("local", "status"), ("shop", "trade")]
+    grouped = [
+        ("runs", "list"),
+        ("runs", "show"),
+        ("rejects", "list"),
+        ("rejects", "show"),
+        ("rejects", "replay"),
+        ("local", "up"),
+        ("local", "down"),
+        ("local", "status"),
+        ("shop", "trade"),
+    ]
 
     assert {*((name,) for name in promised), *grouped} == set(EVERY)
 

@@ -80,7 +80,7 @@ def test_a_failed_function_is_told_by_its_log(desk):
     """The state before the fail path names it."""
     desk.machine.ends = Execution(status="FAILED", error="RunFailed", cause="DeployedMidRun: start again")
     desk.machine.states_seen = ["Plan", "Ingest", "GateIngest", "RecordFailure", "ReportFailure", "RunFailed"]
-    desk.machine.start = lambda run: desk.machine.executions.__setitem__(run, desk.machine.ends)
+    desk.machine.start = lambda run, asked: desk.machine.executions.__setitem__(run, desk.machine.ends)
 
     logs = [line for line in desk.sluice("run").stderr.splitlines() if line.startswith("log: ")]
 
@@ -89,7 +89,7 @@ def test_a_failed_function_is_told_by_its_log(desk):
 
 def test_a_run_that_failed_before_it_was_recorded_is_failed(desk):
     """No record is not a pass."""
-    desk.machine.start = lambda run: desk.machine.executions.__setitem__(run, Execution(status="SUCCEEDED", error=None, cause=None))
+    desk.machine.start = lambda run, asked: desk.machine.executions.__setitem__(run, Execution(status="SUCCEEDED", error=None, cause=None))
 
     assert 1 == desk.sluice("run").exit_code
 

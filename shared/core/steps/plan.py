@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from shared.core.errors import ContractError, LockHeld, ReplayRefused
+from shared.core.errors import ContractError, LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of
 from shared.core.layout import plan_key
@@ -10,10 +10,10 @@ from shared.core.messages import (
     Lock,
     Plan,
     PlannedTable,
-    Replay,
     RunRecord,
 )
 from shared.core.ports import Clock, Documents, Executions, Log, State
+from shared.core.replay import refuse_replay
 from shared.spec.lake import Lake, PinnedLake, Table
 
 
@@ -37,7 +37,7 @@ def plan(
         return PlanAnswer(fence=fence, recover=intent.run, duplicate=False, groups=())
     lake = pinned.lake
     if request.replay is not None:
-        _refuse_replay(request.replay, lake, state)
+        refuse_replay(request.replay, lake, state)  # under the lock: what is pending now stays so
     planned = Plan(run=request.run, fence=fence, lake_hash=pinned.hash, at=at, tables=_planned(lake), replay=request.replay)
     documents.put(plan_key(request.run), planned)
     groups = groups_of(lake, "ingest", [table.name for table in lake.sources])
@@ -51,21 +51,6 @@ def _refuse_unserved(lake: Lake) -> None:
         from_log = table.load == "merge" and not str(table.origin).startswith("bronze.")
         if table.load == "scd2" or from_log:
             raise ContractError(f"{table.file}: this version's jobs do not load `{table.load}` from {table.origin}; leave the table out for now")
-
-
-def _refuse_replay(replay: Replay, lake: Lake, state: State) -> None:
-    """Under the lock, so that what is pending now stays so. A replay takes the next seq: nothing may stand between it and the certified batches."""
-    source = next((table for table in lake.sources if table.name == replay.table), None)
-    if source is None:
-        raise ReplayRefused(f"{replay.table} has no rejects: it is not a bronze table. There are {', '.join(table.name for table in lake.sources)}")
-    progress = state.progress(source.name)
-    waiting = [batch.batch_id for batch in state.pending(source.name) if batch.seq > progress.seq]
-    if waiting:
-        raise ReplayRefused(
-            f"{source.name}: {', '.join(waiting)} must be certified before rejects are replayed: `sluice run` first, and mend what halts there"
-        )
-    if progress.seq == 0:
-        raise ReplayRefused(f"{source.name} has no rejects: no batch of it is certified yet; `sluice run` reads its first")
 
 
 def _take_lock(request: PlanRequest, pinned: PinnedLake, state: State, executions: Executions, at: datetime) -> int:

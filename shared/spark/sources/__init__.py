@@ -3,6 +3,7 @@
 reader.py     SourceReader, what landing a batch asks of a source; Dialect, what one kind of database must say
 patience.py   waiting for a database that does not answer
 jdbc.py       every database that has a JDBC driver
+keys.py       asking for rows by key, with typed literals
 postgres.py   PostgreSQL's clock and literals
 """
 

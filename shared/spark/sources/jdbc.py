@@ -1,7 +1,8 @@
 """Owns reading a source by JDBC: each window once, with typed literals, only the contract's columns. What differs by database is its dialect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from typing import TypeVar
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -9,6 +10,7 @@ from pyspark.sql import functions as F
 
 from shared.core.errors import ContractError, MissingColumn
 from shared.core.ports import SourceClock
+from shared.spark.sources.keys import key_conditions
 from shared.spark.sources.patience import Patience
 from shared.spark.sources.postgres import Postgres
 from shared.spark.sources.reader import Connection, Dialect
@@ -41,6 +43,14 @@ class JdbcSources:
     def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
         return self.patiently(table, lambda: self._window(table, lo, hi))
 
+    def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
+        def ask() -> DataFrame:
+            found = self._columns(table)
+            kinds = [found.get(name.lower(), "") for name in table.key]
+            return reduce(DataFrame.unionByName, (self._rows(table, found, where) for where in key_conditions(table.key, kinds, keys)))
+
+        return self.patiently(table, ask)
+
     def null_positions(self, table: Table) -> int:
         source = _source(table)
         query = f"select count(*) as rows_without from {source.relation} where {source.watermark.column} is null"
@@ -54,13 +64,15 @@ class JdbcSources:
         return self._patience.ask(table, action, secret=self._connection(table).password)
 
     def _window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+        dialect, position = self._dialect(table), _source(table).watermark.column
+        return self._rows(table, self._columns(table), f"{position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}")
+
+    def _rows(self, table: Table, found: Mapping[str, str], where: str) -> DataFrame:
+        """The contract's columns of the rows that meet a condition; `found` are the source's columns."""
         source, dialect = _source(table), self._dialect(table)
-        found = self._columns(table)
-        position = source.watermark.column
         wanted = [item.name for item in table.columns if item.name.lower() in found]
         # names stand unquoted: one contract serves databases that fold to lower and to upper case
         expressions = ", ".join(f"{dialect.readable(name, found[name.lower()])} as {name}" for name in wanted)
-        where = f"{position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}"
         rows = self._query(table, f"select {expressions} from {source.relation} where {where}")
         return rows.select(
             *(_given(rows, item.name) if item.name.lower() in found else F.lit(None).cast("string").alias(item.name) for item in table.columns)

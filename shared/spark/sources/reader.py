@@ -1,6 +1,6 @@
 """Owns the one interface by which bronze reads any source, and what a kind of database must know to serve it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -31,6 +31,12 @@ class SourceReader(Protocol):
 
     def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
         """The rows whose watermark is in [lo, hi): the contract's columns by name, with the source's types; optional ones it lacks are NULL.
+
+        Raises MissingColumn, SourceUnavailable.
+        """
+
+    def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
+        """The rows that have one of these keys (at least one; texts of the key's columns, in its order), wherever they stand; as `window` gives them.
 
         Raises MissingColumn, SourceUnavailable.
         """
