@@ -161,3 +161,21 @@ def test_a_source_that_says_no_is_not_asked_again_and_no_text_holds_the_password
     assert "another secret" not in str(wrong.value)
     for text in (window._jdf.queryExecution().toString(), window._jdf.queryExecution().optimizedPlan().toJSON(), repr(there), str(there)):
         assert PASSWORD not in text
+
+
+def test_rows_are_found_by_key_wherever_they_stand_and_no_key_is_read_as_sql(spark, port):
+    """A rejected row is looked up as it is now, by the texts that bronze kept of its key."""
+    odd = "it's; drop table sales.orders --\\"
+    with psycopg.connect(_dsn(port), autocommit=True) as connection:
+        connection.execute("truncate sales.orders")
+        for name, amount in (("O1", 1), ("O2", 2.5), (odd, 3), (None, 4)):
+            connection.execute("insert into sales.orders values (%s, %s, '2026-02-28', null, '{}')", (name, amount))
+    pair = replace(ORDERS, columns=(*ORDERS.columns[:1], replace(ORDERS.columns[1], key_position=2), *ORDERS.columns[2:]))
+    found = sources(spark, port)
+
+    by_key = found.by_keys(ORDERS, [("O1",), (odd,), ("O9",), ("' or true --",)])
+    by_pair = found.by_keys(pair, [("O2", "2.500000000000000000"), ("O1", "2.5"), ("O1", "one")])
+
+    assert {"O1", odd} == {row["order_id"] for row in by_key.collect()}
+    assert [("O2", Decimal("2.5"))] == [(row["order_id"], row["amount"]) for row in by_pair.collect()]
+    assert by_key.columns == [item.name for item in ORDERS.columns]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.messages import Replay
+from shared.core.batches import reusable
+from shared.core.errors import SluiceError
+from shared.core.messages import Plan, Replay
 from tests.fakes import open_rejects
 from tests.machine import Machine, is_bad
 from tests.unit.test_protocol import assert_whole, run_until_caught_up, trade
@@ -275,6 +277,41 @@ def test_the_undisturbed_lake_is_whole_beside_a_replay_of_rows_still_bad():
         machine.run(None if day == 1 else ALL)
         run_until_caught_up(machine)
         assert_whole(machine)
+
+
+def test_a_job_that_is_started_again_in_its_run_freezes_the_replay_once():
+    """Glue had no room, or the worker was lost: the second start finds the first one's batch pending."""
+    machine = rejected_twice()
+    machine.state._lock = replace(machine.state._lock, run="run-9", fence=9, lake_hash=machine.pinned.hash)
+    plan = Plan(run="run-9", fence=9, lake_hash=machine.pinned.hash, at=machine.world.now, tables=(), replay=ALL)
+    machine.documents.put("_runs/run-9/plan.json", plan)
+    first = copy.deepcopy(machine)
+    first._glue("run-9", 9, "ingest", "main")
+    frozen = first.world.trace.index("FakeState.freeze", machine.world.effects) + 1
+    machine.world.faults = {frozen: "after"}
+
+    with pytest.raises(SluiceError, match="was killed"):
+        machine._glue("run-9", 9, "ingest", "main")
+    machine._glue("run-9", 9, "ingest", "main")
+
+    replays = [batch for batch in machine.state.pending("bronze.orders") if batch.replay is not None]
+    assert 1 == len(replays)
+    assert 2 == len(machine.latest("bronze.orders")[replays[0].batch_id]["accepted"])
+
+
+def test_a_commit_of_another_selection_does_not_stand_for_a_replay():
+    """It would be believed by nobody: the gate compares what was selected with what was frozen."""
+    machine = rejected_twice()
+    machine.run(ALL)
+    orders = machine.lake.table("bronze.orders")
+    commit = next(
+        version.commit for version in machine.tables.tables["bronze.orders"] if version.commit.meta.batch and version.commit.meta.batch.replay
+    )
+    batch = next(batch for batch in machine.state.pending("bronze.orders") if batch.batch_id == commit.meta.batch.batch_id)
+
+    assert reusable(orders, batch, commit, newest_below=0)
+    assert not reusable(orders, replace(batch, replay=None), commit, newest_below=0)
+    assert not reusable(orders, replace(batch, replay=replace(ALL, rules=("amount.range",))), commit, newest_below=0)
 
 
 SELECTOR = {"table": "bronze.orders", "rules": [], "runs": []}
