@@ -66,13 +66,18 @@ def sees_clear_values(table: Table, rule: Rule) -> bool:
     return bool(masked & {str(rule.kwargs.get("column")), (rule.element or "").rpartition(".")[2]})
 
 
+def rules_in_clear(table: Table) -> tuple[Rule, ...]:
+    """The rules that reject rows by what a masked column held before it was masked."""
+    return tuple(rule for rule in table.rules if rule.severity == "critical" and sees_clear_values(table, rule))
+
+
 def asks_source(table: Table, reason: str) -> bool:
     """Whether a row can be judged again only by what the source holds, after a rule named `reason` that saw clear values rejected it.
 
     A rule that the contract no longer has may have been renamed: it still asks while the column that its name begins with (as names of rules
     that a column implies do) is checked in clear, or any column, if its name tells none.
     """
-    seeing = [rule for rule in table.rules if rule.severity == "critical" and sees_clear_values(table, rule)]
+    seeing = rules_in_clear(table)
     if any(rule.id == reason for rule in table.rules):
         return any(rule.id == reason for rule in seeing)
     name = reason.rpartition(".")[0]

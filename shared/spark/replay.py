@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from shared.core.errors import ContractError
 from shared.core.messages import Batch, Replay
-from shared.core.replay import COPY, KEY_UNKNOWN, NOT_AT_SOURCE, POINTER, asks_source, key_that_can_be_asked
+from shared.core.replay import COPY, KEY_UNKNOWN, NOT_AT_SOURCE, POINTER, asks_source, key_that_can_be_asked, rules_in_clear
 from shared.spark.frames import names
 from shared.spark.landing import ACCEPTED, OLDER_COLUMN, POINTER_COLUMN, REJECTED, Examined, checked, conformed, raw_name, told
 from shared.spark.masks import masked_columns
@@ -60,6 +60,8 @@ def open_rejects(bronze: DataFrame) -> DataFrame:
 
 def selected(rejects: DataFrame, replay: Replay) -> DataFrame:
     """Those that a replay asks for. Rows with one pointer (alike once conformed, broken differently) go together: it closes them all."""
+    if not replay.rules and not replay.runs:
+        return rejects
     wanted = F.lit(True)
     if replay.rules:
         wanted = wanted & F.arrays_overlap("_reasons", F.array(*map(F.lit, replay.rules)))
@@ -79,7 +81,8 @@ def replayed(bronze: DataFrame, table: Table, batch: Batch, *, ask: Ask, key: by
         raise ContractError(f"{batch.batch_id} is no replay")
     lower = bronze.where(F.col("_batch_id") < batch.batch_id)
     chosen = selected(open_rejects(lower), batch.replay)
-    asking = Asking(table, batch, tuple(reason for reason in _clear_reasons_among(chosen) if asks_source(table, reason)), ask, key)
+    reasons = _clear_reasons_among(chosen) if rules_in_clear(table) else []
+    asking = Asking(table, batch, tuple(reason for reason in reasons if asks_source(table, reason)), ask, key)
     at_fault = F.arrays_overlap("_clear_reasons", F.array(*map(F.lit, asking.at_fault))) if asking.at_fault else F.lit(False)
     rows = checked(_carried(chosen.where(~at_fault), table), table, key=key, keep=(POINTER_COLUMN, OLDER_COLUMN), carried=True)
     if asking.at_fault:
