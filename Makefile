@@ -1,6 +1,8 @@
 # `make` lists what there is. Set-up is part of every target that needs it and is done once.
 PYTHON ?= python3
 BIN := .venv/bin
+NODE = $(shell $(BIN)/python -c 'from local.places import node_binary; print(node_binary().parent)')
+ARGS ?= --version
 PACKAGES := app.py cli compiler glue_jobs infra lambdas local shared
 .DEFAULT_GOAL := help
 .PHONY: help run test check setup lock cdk clean
@@ -12,7 +14,7 @@ run: .venv/run.stamp ## run the demo lake on this laptop: two runs and three day
 	$(BIN)/sluice demo
 
 test: .venv/test.stamp ## all tests, whole runs of the lake on the laptop among them
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.stamp ## format, lint, strict types, import contracts, contracts of every lake
 	$(BIN)/ruff format --check .
@@ -23,8 +25,12 @@ check: .venv/test.stamp ## format, lint, strict types, import contracts, contrac
 
 setup: .venv/run.stamp ## what `make run` needs: virtual environment, packages, Spark jars (kept in .cache)
 
-cdk: package-lock.json ## the pinned `cdk` command, in node_modules/.bin
-	npm ci --no-audit --no-fund
+cdk: .venv/run.stamp node_modules/.stamp ## the pinned `cdk` command, with the node that set-up brought: make cdk ARGS="deploy --all -c env=dev"
+	PATH="$(CURDIR)/$(BIN):$(NODE):$$PATH" node_modules/.bin/cdk $(ARGS)
+
+node_modules/.stamp: package-lock.json .venv/run.stamp
+	PATH="$(NODE):$$PATH" npm ci --no-audit --no-fund
+	@touch $@
 
 lock: .venv/test.stamp ## write the lock files anew from requirements/*.in
 	cd requirements && for set in setup bundle run test; do \
@@ -36,7 +42,7 @@ clean: ## stop the laptop and remove what it left; packages and jars stay
 
 .venv/base.stamp: requirements/setup.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python %d.%d is too old: Sluice needs 3.11 or newer. Name one with: make PYTHON=python3.12 …" % sys.version_info[:2])'
-	@java -version 2>&1 | grep -qE 'version "(17|2[0-9])' || { echo 'Java 17 is missing (Spark 4 needs it): install it, for example with `apt-get install openjdk-17-jre-headless`, or set PATH to one.' >&2; exit 1; }
+	@java -version 2>&1 | grep -qE 'version "(17|21)' || { echo 'Java 17 is missing (Spark 4 needs it): install it, for example with `apt-get install openjdk-17-jre-headless`, or set PATH to one.' >&2; exit 1; }
 	@echo "setting up .venv …"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/setup.txt

@@ -5,7 +5,7 @@ lakes.py      opening a lake: compiled contracts, environment, clients, ports
 render.py     tables, numbers, JSON: what goes to the terminal
 errors.py     what the command line itself refuses
 
-compile.py run.py status.py runs.py rejects.py sql.py laptop.py shop.py doctor.py demo.py    one file per command or group
+compile.py run.py status.py runs.py rejects.py sql.py laptop.py shop.py doctor.py demo.py contracts.py    one file per command or group
 
 machine.py    one execution of the state machine: start it, look at it
 follow.py     what changed between two looks, live or line by line

@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from cli import story
+from cli.errors import Misused
 from cli.lakes import Desk, OpenLake, laptop_of
 from cli.ledger import compared
 from cli.machine import new_run_id
@@ -30,7 +31,7 @@ app = typer.Typer()
 
 TRADED_DAYS = 3
 QUESTIONS = Path(__file__).with_name("demo_questions.sql")
-# Everything that a laptop makes in its home. What a user put there stays.
+# Everything that a laptop makes in its home. What is not ours stays.
 _MADE = ("state", "s3", "emulator", "glue", "logs", "reports", "cdk.out", "ledger.json", "postgres.json", "laptop.json")
 
 
@@ -46,10 +47,12 @@ class Question:
 def demo(context: typer.Context) -> None:
     """The whole story on this laptop: a fresh lake, a first run, three days of trade with planted faults, a second run, and the accounts.
 
-    Begins anew in .local, keeping secrets.toml there, and stops everything at the end. Exit 1 when planted faults and rejects differ.
+    Begins anew in .local and stops everything at the end; refused where secrets.toml names a database of your own. Exit 1 when planted
+    faults and rejects differ.
     """
     desk: Desk = context.obj
     desk.only_on_laptop("demo")
+    refuse_own_database(desk.home)
     began = time.monotonic()
     questions = read_questions(desk)
     took: dict[str, float] = {}
@@ -68,6 +71,13 @@ def demo(context: typer.Context) -> None:
     out().print(f"All is stopped; it took {duration(time.monotonic() - began)}. `sluice local up` brings this lake back.", soft_wrap=True)
     if not equal:
         raise typer.Exit(1)
+
+
+def refuse_own_database(home: Path) -> None:
+    """Raises Misused: the demo removes the lake it finds, and holds its own shop's faults against the rejects."""
+    own = home / "secrets.toml"
+    if own.is_file():
+        raise Misused(f"{own} names a database of your own, and the demo is the shop's; run it elsewhere: `sluice --home .local/demo demo`")
 
 
 def read_questions(desk: Desk) -> Sequence[Question]:
@@ -131,7 +141,7 @@ def _start_afresh(laptop: "Laptop") -> None:
     if not any((home / name).exists() for name in _MADE):
         story.told(f"a fresh lake in {home}")
         return
-    story.told(f"a fresh lake in {home}: what an earlier one left there is removed, secrets.toml is kept")
+    story.told(f"a fresh lake in {home}: what an earlier one left there is removed")
     from local.postgres import remove_database
 
     remove_database(home)

@@ -1,6 +1,7 @@
 """The program: global options, every command, and the one place where errors become words and exit codes.
 
-0 ok, 1 failed, 2 refused contracts or wrong use, 3 a run committed with blocked tables, 130 interrupted.
+0 ok, 1 failed, 2 refused contracts or wrong use, 3 a run committed with blocked tables,
+4 a contract broke without its major version, 130 interrupted.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from rich.text import Text
 from typer.core import TyperGroup
 
-from cli import compile, demo, doctor, laptop, rejects, run, runs, shop, sql, status
+from cli import compile, contracts, demo, doctor, laptop, rejects, run, runs, shop, sql, status
 from cli.errors import CommandError
 from cli.lakes import LAPTOP, Desk, open_lake
 from cli.render import err, examples
@@ -71,14 +72,15 @@ def options(
 
     `local` is this laptop; any other environment is AWS, with your own credentials.
 
-    Exit codes: 0 ok, 1 failed, 2 refused contracts or wrong use, 3 tables blocked, 130 interrupted.
+    Exit codes: 0 ok, 1 failed, 2 refused contracts or wrong use, 3 tables blocked, 4 a contract broke without its
+    major version, 130 interrupted.
     """
     context.obj = Desk(folder=lake, environment=env, home=home, opener=context.obj or open_lake)
 
 
 for part in (compile, run, status, sql, doctor, demo):
     app.add_typer(part.app)
-for group in (runs, rejects, laptop, shop):
+for group in (runs, rejects, contracts, laptop, shop):
     app.add_typer(group.app)
 
 

@@ -10,7 +10,7 @@ from cli.errors import Misused
 from cli.lakes import OpenLake
 from cli.queries import resolve
 from shared.core.messages import Replay
-from shared.core.replay import COPY, POINTER
+from shared.core.replay import BROKEN_LINE, COPY, POINTER
 from shared.spec.lake import Lake, Table
 
 State = Literal["open", "replayed", "copy"]
@@ -52,7 +52,7 @@ class Account:
 
     def selected(self, replay: Replay) -> tuple[Group, ...]:
         """The open ones that a replay asks for. Raises Misused for a rule or run that none of them has."""
-        rest = [group for group in self.groups if group.state == "open"]
+        rest = [group for group in self.groups if group.state == "open" and BROKEN_LINE not in group.reasons]
         _refuse_unknown(self.table, "rule", replay.rules, {reason for group in rest for reason in group.reasons})
         _refuse_unknown(self.table, "run", replay.runs, {group.run for group in rest if group.run is not None})
         by_rule = [group for group in rest if not replay.rules or set(replay.rules) & set(group.reasons)]

@@ -14,7 +14,7 @@ from cli.rejected import STATES, Group, Rejected, account_of, rows_of, source_of
 from cli.render import err, examples, listed, number, out, show_json, show_table
 from cli.run import begin
 from shared.core.messages import Replay
-from shared.core.replay import asks_source, refuse_replay
+from shared.core.replay import asks_source, key_that_can_be_asked, refuse_replay, why_not_asked
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
 
@@ -147,10 +147,17 @@ def _would_take(table: Table, chosen: Sequence[Group]) -> list[Mapping[str, Any]
             "reasons": list(group.reasons),
             "run": group.run,
             "rows": group.rows,
-            "from": "source" if any(asks_source(table, reason) for reason in group.clear_reasons) else "bronze",
+            "from": _taken_from(table, group),
         }
         for group in chosen
     ]
+
+
+def _taken_from(table: Table, group: Group) -> str:
+    """The reason that a row will stay rejected for, where only its source could tell and cannot be asked."""
+    if not any(asks_source(table, reason) for reason in group.clear_reasons):
+        return "bronze"
+    return "source" if key_that_can_be_asked(table) else why_not_asked(table)
 
 
 def _show_would_take(table: Table, chosen: Sequence[Group]) -> None:

@@ -12,6 +12,7 @@ draft.py          Draft: a table between its files and its compiled form
 contract.py       one contract file: first level, columns, load kind
 columns.py        columns, masks, classification
 sources.py        source, windows, servers
+source_kinds.py   snapshots and files, in the place of windows
 rules.py          every rule of a table; metrics.py, expectations.py and rule_values.py read its `quality`
 spark_types.py    Spark's types, spelled one way
 sql.py            SQL as text: parse, tables, determinism, conditions
@@ -20,6 +21,7 @@ derived.py        the SQL of derive and replace against their contracts
 copied.py         log, merge and scd2 against the table they are loaded from
 graph.py          layers, cycles, order, groups, relationships
 hashes.py         contract_hash and definition_hash
+diff.py           two compiled lakes: changes, versions, what they reach; diff_tables.py weighs a table's, diff_rules.py a rule's, spans.py compares
 """
 
 from compiler.lake import compile_lake

@@ -7,7 +7,8 @@ from datetime import datetime
 from compiler.draft import Draft, DraftColumn
 from compiler.node import Node
 from compiler.problems import did_you_mean
-from shared.spec.codec import CodecError, parse_instant
+from compiler.source_kinds import FILE_SERVER, kind_of, read_files, read_location, read_snapshot
+from shared.spec.codec import CodecError, NoTimeZone, parse_instant
 from shared.spec.environment import Environment
 from shared.spec.lake import Server, Source, Tolerance, Watermark
 
@@ -21,24 +22,27 @@ def read_source(draft: Draft, environments: Mapping[str, Environment] | None) ->
     """The source of an `append` table; None, with the problems written down, when something in it does not hold."""
     options = draft.options
     _refuse_unsupported(draft)
-    relation = options["source"].text("Name the table or view to read: schema.table.")
-    if relation is not None and not _RELATION.fullmatch(relation):
-        options["source"].refuse(
-            f"source '{relation}' is not a plain name, and names are never quoted", "Write schema.table with letters, digits and _."
-        )
-    watermark = _read_watermark(draft)
+    kind = kind_of(draft, f"Add watermark: {{{', '.join(_WATERMARK_KEYS)}}}; or in its place snapshot, or files.")
+    watermark = _read_watermark(draft) if kind == "watermark" else None
+    snapshot = read_snapshot(draft) if kind == "snapshot" else None
+    files = read_files(draft) if kind == "files" else None
+    relation = _read_relation(options["source"]) if options["files"].absent else files.pattern if files else None
     tolerance = _read_tolerance(options["reject_tolerance"])
     servers = _read_servers(draft, environments)
-    if relation is None or watermark is None or tolerance is None:
+    if relation is None or tolerance is None or not (watermark or snapshot or files):
         return None
-    return Source(relation=relation, watermark=watermark, reject_tolerance=tolerance, servers=servers)
+    return Source(relation=relation, watermark=watermark, reject_tolerance=tolerance, servers=servers, snapshot=snapshot, files=files)
+
+
+def _read_relation(node: Node) -> str | None:
+    relation = node.text("Name the table or view to read: schema.table.")
+    if relation is not None and not _RELATION.fullmatch(relation):
+        node.refuse(f"source '{relation}' is not a plain name, and names are never quoted", "Write schema.table with letters, digits and _.")
+    return relation
 
 
 def _refuse_unsupported(draft: Draft) -> None:
     options = draft.options
-    for key in ("snapshot", "files"):
-        if not options[key].absent:
-            options[key].refuse(f"'{key}' sources are not supported by this version", f"Use watermark: {{{', '.join(_WATERMARK_KEYS)}}}.")
     parallel = options["parallel"]
     if not parallel.absent:
         parallel.only(("column", "parts"), what="parallel")
@@ -51,10 +55,6 @@ def _refuse_unsupported(draft: Draft) -> None:
 
 def _read_watermark(draft: Draft) -> Watermark | None:
     node = draft.options["watermark"]
-    if node.absent:
-        if draft.options["snapshot"].absent and draft.options["files"].absent:
-            draft.options["watermark"].refuse("'watermark' is missing", f"Add watermark: {{{', '.join(_WATERMARK_KEYS)}}}.")
-        return None
     node.only(_WATERMARK_KEYS, what="watermark")
     name = node["column"].column(draft.names, draft.name, "Name the column that grows with every change: updated_at.")
     column = draft.column(name) if name else None
@@ -82,9 +82,9 @@ def _read_start(node: Node) -> datetime | None:
         return None
     try:
         return parse_instant(text)
-    except CodecError:
+    except NoTimeZone:
         node.refuse(f"'{text}' has no time zone", f"Write '{text.strip()}{'' if 'T' in text else 'T00:00:00'}Z' for UTC, or an offset.")
-    except ValueError:
+    except CodecError:
         node.refuse(f"'{text}' is not an instant", "Write ISO 8601 with its zone: '2024-01-01T00:00:00Z'.")
     return None
 
@@ -104,7 +104,7 @@ def _read_tolerance(node: Node) -> Tolerance | None:
 def _read_servers(draft: Draft, environments: Mapping[str, Environment] | None) -> tuple[Server, ...]:
     servers: dict[str, Server] = {}
     for node in draft.root["servers"].items():
-        server = _read_server(node, environments)
+        server = _read_server(node, environments, of_files=not draft.options["files"].absent)
         if server is None:
             continue
         if server.environment in servers:
@@ -117,16 +117,28 @@ def _read_servers(draft: Draft, environments: Mapping[str, Environment] | None) 
     return tuple(servers[name] for name in sorted(servers))
 
 
-def _read_server(node: Node, environments: Mapping[str, Environment] | None) -> Server | None:
+def _read_server(node: Node, environments: Mapping[str, Environment] | None, *, of_files: bool) -> Server | None:
     name = node["server"].text("Name the server, as environments.toml does under secrets.servers.")
-    kind = node["type"].text("Write type: postgres.")
+    fitting = (FILE_SERVER,) if of_files else SERVER_TYPES
+    kind = node["type"].text(f"Write type: {' or '.join(fitting)}.")
     environment = node["environment"].text("Say which environment this server is for.")
-    if kind is not None and kind not in SERVER_TYPES:
-        node["type"].refuse(f"server type '{kind}' is not supported by this version", f"Write type: {' or '.join(SERVER_TYPES)}.")
+    if kind is not None and kind not in (FILE_SERVER, *SERVER_TYPES):
+        node["type"].refuse(f"server type '{kind}' is not supported by this version", f"Write type: {' or '.join(fitting)}.")
+    elif kind is not None and kind not in fitting:
+        what = "files are not read from" if of_files else "only files are read from"
+        node["type"].refuse(f"{what} a server of type '{kind}'", f"Write type: {' or '.join(fitting)}.")
     if environments is not None and environment is not None:
-        _check_secret(node, name, environment, environments)
-    if name is None or kind not in SERVER_TYPES or environment is None:
+        _check_secret(node, None if kind == FILE_SERVER else name, environment, environments)  # a role reads files, no password
+    if name is None or kind not in fitting or environment is None:
         return None
+    if of_files:
+        location, written = read_location(node)
+        return Server(
+            name=name, type=FILE_SERVER, environment=environment, host=None, port=None, database=None, schema=None, location=location, format=written
+        )
+    for key in ("location", "format", "delimiter"):
+        if not node[key].absent:
+            node[key].refuse(f"'{key}' of a server of type {kind}", f"Leave it out: it is for files, on a server of type {FILE_SERVER}.")
     port = node["port"].integer(1, 65535)
     host, database, schema = (node[key].optional_text() for key in ("host", "database", "schema"))
     return Server(name=name, type=kind, environment=environment, host=host, port=port, database=database, schema=schema)

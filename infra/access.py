@@ -15,7 +15,7 @@ class Access:
     """Folders are key patterns in the lake's bucket; `writes` says which kinds of state. Every role may read all state: it holds no data.
 
     `replaces`: may delete objects where it writes them (Spark does, under its own tables). `drops`: kinds it may delete.
-    `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources.
+    `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources (files too).
     """
 
     reads_from: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Access:
 
 
 FUNCTIONS: Mapping[Function, Access] = {
-    "plan": Access(writes_to=("_runs/*",), writes=("LOCK", "RUN", "SCHEDULED"), watches=True),
+    "plan": Access(reads_from=("_runs/*",), writes_to=("_runs/*",), writes=("LOCK", "RUN", "SCHEDULED"), watches=True),
     "gate": Access(
         reads_from=("_runs/*", "_evidence/*", "bronze/*/_delta_log/*", "silver/*/_delta_log/*", "gold/*/_delta_log/*"),
         writes_to=("_runs/*",),
@@ -42,8 +42,8 @@ FUNCTIONS: Mapping[Function, Access] = {
 
 JOBS: Mapping[Stage, Access] = {
     "ingest": Access(
-        reads_from=("_runs/*", "bronze/*", "_errors/bronze/*"),  # rejects are moved into place, which reads them
-        writes_to=("bronze/*", "_errors/bronze/*", "_evidence/*/ingest/*"),
+        reads_from=("_runs/*", "_windows/*", "bronze/*", "_errors/bronze/*"),  # rejects are moved into place, which reads them
+        writes_to=("_windows/*", "bronze/*", "_errors/bronze/*", "_evidence/*/ingest/*"),
         writes=("CLAIM", "PENDING"),
         replaces=True,
         secrets=True,

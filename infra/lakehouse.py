@@ -38,10 +38,17 @@ def chosen_environments(app: App, lake: Lake) -> Sequence[Environment]:
 def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bundles) -> None:
     """Storage, catalogue, compute and workflow of one environment."""
     storage = StorageStack(app, environment=environment)
-    holdings = Holdings(environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key)
+    holdings = Holdings(
+        environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key, locations=_file_locations(lake, environment)
+    )
     catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket)
     compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles)
     workflow = WorkflowStack(app, environment=environment, key=storage.key, functions=compute.functions, jobs=compute.jobs)
     for stack in (storage, catalogue, compute, workflow):
         Tags.of(stack).add("application", "sluice")
         Tags.of(stack).add("environment", environment.name)
+
+
+def _file_locations(lake: Lake, environment: Environment) -> tuple[str, ...]:
+    servers = [server for table in lake.sources if table.source is not None for server in table.source.servers]
+    return tuple(sorted({server.location for server in servers if server.environment == environment.name and server.location is not None}))

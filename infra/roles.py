@@ -25,15 +25,25 @@ class Holdings:
     bucket: s3.IBucket
     state: dynamodb.ITable
     key: kms.IKey
+    locations: tuple[str, ...] = ()  # s3://bucket/folder of every source of files
 
 
 def grant(role: iam.Role, access: Access, holdings: Holdings) -> None:
     """Give `role` what the table says, and nothing else."""
-    statements = (*_state(access, holdings), *_objects(access, holdings, role), *_watching(access, holdings, role), *_secrets(access, holdings, role))
+    statements = (
+        *_state(access, holdings),
+        *_objects(access, holdings, role),
+        *_watching(access, holdings, role),
+        *_secrets(access, holdings, role),
+        *_sources_of_files(access, holdings, role),
+    )
     for statement in statements:
         role.add_to_policy(statement)
     folders = [folder_arn(role, holdings.environment, folder) for folder in dict.fromkeys((*access.reads_from, *access.writes_to))]
     accept_stars(role, folders, "The star ends a folder of this lake's bucket: the objects in it come and go.")
+    if access.secrets and holdings.locations:
+        files = [f"{_bucket_arn(role, location)}/{_folder(location)}*" for location in holdings.locations]
+        accept_stars(role, files, "The star ends a folder that a contract names as its source: files come and go.")
     if access.watches:
         reason = "The star is an execution's name: who holds the lock is known when it is asked for."
         accept_stars(role, [executions_arn(role, holdings.environment)], reason)
@@ -100,6 +110,28 @@ def _secrets(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[iam
     # Secrets Manager ends a secret's ARN with six characters of its own: exactly six, so that no longer name fits.
     arns = [secret_arn(role, name) for name in sorted({names.mask_key, *names.servers.values()})]
     return (iam.PolicyStatement(sid="ReadSecrets", actions=["secretsmanager:GetSecretValue"], resources=arns),)
+
+
+def _sources_of_files(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[iam.PolicyStatement]:
+    """Reading what contracts name as locations of files, and nothing beside it. A bucket under a key of another needs that key's consent too."""
+    statements = list[iam.PolicyStatement]()
+    for location in holdings.locations if access.secrets else ():
+        bucket, folder = _bucket_arn(role, location), _folder(location)
+        listing = iam.PolicyStatement(actions=["s3:ListBucket"], resources=[bucket])
+        # S3A asks for the folder itself too, to tell an empty one from one that is not there
+        listing.add_condition("StringLike", {"s3:prefix": [f"{folder}*", folder.rstrip("/")]})
+        statements += [listing, iam.PolicyStatement(actions=["s3:GetObject"], resources=[f"{bucket}/{folder}*"])]
+    return statements
+
+
+def _bucket_arn(role: iam.Role, location: str) -> str:
+    return Stack.of(role).format_arn(service="s3", region="", account="", resource=location.removeprefix("s3://").partition("/")[0])
+
+
+def _folder(location: str) -> str:
+    """Key prefix of a location, with its last slash; empty for a whole bucket."""
+    folder = location.removeprefix("s3://").partition("/")[2]
+    return f"{folder}/" if folder else ""
 
 
 def folder_arn(role: iam.Role, environment: Environment, folder: str) -> str:

@@ -38,13 +38,13 @@ def log_retention(environment: Environment) -> logs.RetentionDays:
 
 
 def cores(environment: Environment) -> int:
-    """Executor cores of a job at full size."""
+    """Executor cores of a job at full size: one of its workers is the driver."""
     workers: Workers = environment.workers
     if workers.type not in CORES:
         raise BadEnvironment(
             f"environments.{environment.name}: workers.type = '{workers.type}' is not a Glue worker; write one of {', '.join(CORES)}"
         )
-    return CORES[workers.type] * workers.count
+    return CORES[workers.type] * (workers.count - 1)
 
 
 def job_state_seconds(environment: Environment) -> int:

@@ -74,7 +74,6 @@ class Laptop:
         environment: str = "local",
         database: Database | None = None,
         orders: int | None = ORDERS,
-        keeps_spare: bool = True,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.home = home.resolve()
@@ -82,7 +81,6 @@ class Laptop:
         self._environment_name = environment
         self._shared = database
         self._orders = orders
-        self._keeps_spare = keeps_spare
         self._tell = tell
         self._environment: Environment | None = None
         self._server: subprocess.Popen[str] | None = None
@@ -257,7 +255,7 @@ class Laptop:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "local.laptop", "serve", "--home", str(self.home)]
         command += ["--account", environment.account, "--region", environment.region]
-        command += [*([] if detached else ["--tied"]), *(["--no-postgres"] if self._shared else []), *([] if self._keeps_spare else ["--no-spare"])]
+        command += [*([] if detached else ["--tied"]), *(["--no-postgres"] if self._shared else [])]
         started = time.monotonic()
         with log.open("ab") as output:
             self._server = subprocess.Popen(
@@ -287,7 +285,7 @@ class Laptop:
         """Have a Spark driver start while nobody waits for it yet."""
         glue = self.client("glue")
         jobs = [job for job in glue.get_jobs()["Jobs"] if job["Name"].startswith(environment.prefix)]
-        if jobs and self._keeps_spare:
+        if jobs:
             first = next((job for job in jobs if job["Name"] == environment.job("ingest")), jobs[0])
             self._ask("prepare", {"arguments": first["DefaultArguments"]})
 

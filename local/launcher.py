@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ from botocore.exceptions import ClientError
 from local.aws import Emulated
 from local.children import Children
 from local.class_archive import archive_file
+from local.driver import Driver
 from local.errors import LaptopError
 from local.glue_arguments import Submission, script_arguments, submission
 from local.places import spark_home
-from local.spare import Spare
 from local.spark_conf import process_environment, write_conf
 
 _ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:\s.*)?")
 _MESSAGE_LENGTH = 1500
-_WARM = "sluice-laptop-warm-up"  # where spares warm their sessions; empty but for moments
+_WARM = "sluice-laptop-warm-up"  # where drivers are warmed; empty but for moments
 
 
 class JobFailed(LaptopError):
@@ -46,62 +46,75 @@ class JobRun:
 
 
 class Launcher:
-    """Launches runs, at most one process each, and keeps one spare ready for the next."""
+    """Launches runs, each in a process of its own. A driver that is kept ready takes the next run, and after a run that ended well another one."""
 
-    def __init__(self, *, home: Path, aws: Emulated, children: Children, keeps_spare: bool) -> None:
+    def __init__(self, *, home: Path, aws: Emulated, children: Children) -> None:
         self._work = home / "glue"
         self._logs = home / "logs" / "glue"
         self._aws = aws
         self._children = children
-        self._keeps_spare = keeps_spare
-        self._spare: Spare | None = None
+        self._idle: Driver | None = None
         self._lock = threading.Lock()
         self._stopping = False
         self._s3 = aws.client("s3")
         shutil.rmtree(self._work / "scratch", ignore_errors=True)
 
-    def launch(self, run: JobRun) -> "Running":
-        """Start a run's process: the spare if it was started with the very same submission, else a new one."""
+    def launch(self, run: JobRun) -> "Running | Borrowed":
+        """Start a run: in the idle driver if that was started with the very same submission, else in a new process."""
         wanted = submission(run.arguments)
         script = self._fetch(run.script)
         log = self._logs / run.job / f"{run.run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         arguments = script_arguments(run.arguments)
-        spare = self._take(wanted)
-        if spare is not None and spare.run(script, arguments, log):
-            child, scratch = spare.child, spare.scratch
-        else:
-            child, scratch = self._start(wanted, f"run-{run.run_id}", [str(script), *arguments], log, {})
-        threading.Thread(target=self.prepare, args=(run.arguments,), daemon=True, name="spare-start").start()
+        driver = self._take(wanted)
+        if driver is not None:
+            if driver.run(script, arguments, log):
+                return Borrowed(run=run, driver=driver, children=self._children, log=log, over=self._after)
+            driver.end(self._children)
+        child, scratch = self._start(wanted, f"run-{run.run_id}", [str(script), *arguments], log, {})
+        self._prepare_aside(wanted)
         return Running(run=run, child=child, children=self._children, log=log, scratch=scratch)
 
     def prepare(self, arguments: Mapping[str, str]) -> None:
-        """Have a spare ready for the next job with these arguments' submission. Any other spare is ended."""
-        if not self._keeps_spare:
-            return
-        wanted = submission(arguments)
-        self._s3.create_bucket(Bucket=_WARM)
-        with self._lock:
-            if self._stopping or (self._spare is not None and self._spare.wanted == wanted and self._spare.child.poll() is None):
-                return
-            former, self._spare = self._spare, Spare(wanted=wanted, start=self._start, logs=self._logs, bucket=_WARM)
-        if former is not None:
-            former.end(self._children)
+        """Have a driver ready for jobs with these arguments' submission. Any other idle one is ended."""
+        self._prepare(submission(arguments))
 
     def close(self) -> None:
-        """End the spare and start no other."""
+        """End the idle driver and start no other."""
         with self._lock:
             self._stopping = True
-            former, self._spare = self._spare, None
+            former, self._idle = self._idle, None
         if former is not None:
             former.end(self._children)
 
-    def _take(self, wanted: Submission) -> Spare | None:
+    def _prepare(self, wanted: Submission) -> None:
+        self._s3.create_bucket(Bucket=_WARM)
         with self._lock:
-            if self._spare is None or self._spare.wanted != wanted:
+            if self._stopping or (self._idle is not None and self._idle.wanted == wanted and self._idle.is_usable):
+                return
+            former, self._idle = self._idle, Driver(wanted=wanted, start=self._start, logs=self._logs, bucket=_WARM)
+        if former is not None:
+            former.end(self._children)
+
+    def _prepare_aside(self, wanted: Submission) -> None:
+        threading.Thread(target=self._prepare, args=(wanted,), daemon=True, name="driver-start").start()
+
+    def _take(self, wanted: Submission) -> Driver | None:
+        with self._lock:
+            if self._idle is None or self._idle.wanted != wanted:
                 return None
-            taken, self._spare = self._spare, None
+            taken, self._idle = self._idle, None
             return taken
+
+    def _after(self, driver: Driver, code: int) -> None:
+        """Keep a driver whose job ended well; after any other, and when one is idle already, end it."""
+        with self._lock:
+            keep = code == 0 and driver.is_usable and self._idle is None and not self._stopping
+            if keep:
+                self._idle = driver
+        if not keep:
+            driver.end(self._children)
+            self._prepare_aside(driver.wanted)
 
     def _start(
         self, wanted: Submission, name: str, application: list[str], log: Path, extra: Mapping[str, str]
@@ -162,6 +175,35 @@ class Running:
     def kill(self) -> None:
         """Kill the process and everything it started."""
         self.children.end(self.child)
+
+
+class Borrowed:
+    """A run in a driver that other runs had before and will have after it. Ending the run early ends the driver: that is what a lost node is."""
+
+    def __init__(self, *, run: JobRun, driver: Driver, children: Children, log: Path, over: Callable[[Driver, int], None]) -> None:
+        self._run, self._driver, self._children, self._log, self._tell_over = run, driver, children, log, over
+        self._lock = threading.Lock()
+        self._over = False
+
+    def wait(self) -> None:
+        """Until the script ended well. Raises JobFailed or JobTimedOut; nothing of the script is left in any case."""
+        code = -1
+        try:
+            code = self._driver.result(self._run.timeout_s)
+        except TimeoutError as late:
+            raise JobTimedOut(f"{self._run.job} ran longer than its {self._run.timeout_s / 60:g} minutes (log: {self._log})") from late
+        finally:
+            with self._lock:
+                self._over = True
+            self._tell_over(self._driver, code)
+        if code:
+            raise JobFailed(f"{error_line(self._log, code)} (log: {self._log})")
+
+    def kill(self) -> None:
+        """Kill the script and its driver; after the script's end it does nothing, for the driver may have its next."""
+        with self._lock:
+            if not self._over:
+                self._children.end(self._driver.child)
 
 
 def error_line(log: Path, code: int) -> str:

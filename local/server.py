@@ -29,11 +29,11 @@ LOG = "logs/laptop.log"
 class Server:
     """Everything that runs while the laptop is up."""
 
-    def __init__(self, *, home: Path, account: str, region: str, with_postgres: bool, keeps_spare: bool) -> None:
+    def __init__(self, *, home: Path, account: str, region: str, with_postgres: bool) -> None:
         self._home = home
         self._aws = Emulated(endpoint=f"http://127.0.0.1:{free_port()}", account=account, region=region)
         self._children = Children()
-        self._launcher = Launcher(home=home, aws=self._aws, children=self._children, keeps_spare=keeps_spare)
+        self._launcher = Launcher(home=home, aws=self._aws, children=self._children)
         self._postgres = Postgres(home, self._children) if with_postgres else None
         self._emulator = Emulator(home=home, aws=self._aws, launcher=self._launcher, commands=self._commands())
         self.stopping = threading.Event()
@@ -48,7 +48,7 @@ class Server:
         write_private(self._home / STATUS, json.dumps(status, indent=2))
 
     def stop(self) -> None:
-        """The emulator first, so that nothing answers half; its state is saved. Then jobs, spare and PostgreSQL."""
+        """The emulator first, so that nothing answers half; its state is saved. Then jobs, driver and PostgreSQL."""
         self._emulator.stop()
         self._launcher.close()
         self._emulator.kill_jobs()
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{home}: a laptop is already up here\n")
         return 1
     (home / STATUS).unlink(missing_ok=True)
-    server = Server(home=home, account=given.account, region=given.region, with_postgres=not given.no_postgres, keeps_spare=not given.no_spare)
+    server = Server(home=home, account=given.account, region=given.region, with_postgres=not given.no_postgres)
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         server.stopping.set()
@@ -121,7 +121,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--account", required=True)
     parser.add_argument("--region", required=True)
     parser.add_argument("--no-postgres", action="store_true")
-    parser.add_argument("--no-spare", action="store_true")
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends")
     return parser
 

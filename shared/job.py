@@ -2,28 +2,38 @@
 
 import argparse
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 
 from shared.aws.secrets import Secrets
 from shared.aws.wiring import LambdaPorts, utc_now
 from shared.core.errors import SecretMissing, SluiceError
 from shared.core.job import Job, JobContext
+from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spark.session import spark_session
-from shared.spark.sources import Connection, JdbcSources
+from shared.spark.sources import Connection, EverySource, FileSources, JdbcSources
 from shared.spark.tables import SparkTables
 from shared.spec.environment import Environment
 from shared.spec.lake import Server, Stage, Table, shipped_lake
 from shared.telemetry.log import job_log
 
+_TABLES_AT_ONCE = 4  # most of a small table's time is planning, on the driver's cores
+
 Step = Callable[[JobContext], None]
 
 
 def run_job(stage: Stage, step: Step, argv: Sequence[str] | None = None) -> None:
-    """Do one step as one Glue run. An error of ours ends the process with its name and message as the last line: Glue's ErrorMessage."""
+    """Do one step as one Glue run. An error of ours ends the process with its name and message as the last line: Glue's ErrorMessage.
+
+    One of Spark's ends it without its message, which may show a value of a row.
+    """
     try:
         step(job_context(stage, argv))
     except SluiceError as error:
         message = " ".join(str(error).split())
         raise SystemExit(f"{type(error).__name__}: {message}") from error
+    except SPARK_FAILED as failed:
+        raise SystemExit(f"Spark failed: {without_values(failed)}") from None
 
 
 def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
@@ -35,7 +45,8 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
     secrets = Secrets(environment)
     name = environment.job(stage)
     spark = spark_session(name)
-    sources = JdbcSources(spark=spark, environment=environment.name, connect=lambda table, server: connection(table, server, secrets, environment))
+    databases = JdbcSources(spark=spark, environment=environment.name, connect=lambda table, server: connection(table, server, secrets, environment))
+    sources = EverySource(databases=databases, files=FileSources(spark=spark, environment=environment.name))
     return JobContext(
         job=Job(
             run=arguments.run,
@@ -55,7 +66,18 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
         clock=utc_now,
         tables=SparkTables(spark=spark, root=f"s3://{environment.bucket}", lake=pinned.lake, sources=sources, mask_key=secrets.mask_key),
         sources=sources,
+        at_once=partial(at_once, min(_TABLES_AT_ONCE, spark.sparkContext.defaultParallelism)),
     )
+
+
+def at_once(threads: int, tasks: Sequence[Callable[[], None]]) -> None:
+    """All tasks, so many at a time. The first error is raised, when every task that had begun is done: no write goes on behind its back."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        begun = [pool.submit(task) for task in tasks]
+        for task in as_completed(begun):
+            if task.exception() is not None:
+                pool.shutdown(cancel_futures=True)
+                task.result()
 
 
 def connection(table: Table, server: Server, secrets: Secrets, environment: Environment) -> Connection:

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.core.errors import BadState, ClaimRefused, EvidenceInvalid, EvidenceMissing, LostRace, StaleFence
+from shared.core.errors import (
+    BadState,
+    ClaimRefused,
+    EvidenceInvalid,
+    EvidenceMissing,
+    LostRace,
+    MissingColumn,
+    ObjectGone,
+    SnapshotTooSmall,
+    StaleFence,
+)
+from shared.core.files import FileObject, matching
 from shared.core.messages import (
     Batch,
     BatchCounts,
@@ -209,7 +220,7 @@ class FakeDocuments:
             raise EvidenceMissing(key)
         try:
             return from_json(kind, json.loads(self._texts[key]))
-        except (CodecError, ValueError) as error:
+        except (CodecError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise EvidenceInvalid(f"{key}: {error}") from error
 
     def put_text(self, key, text, content_type):
@@ -272,10 +283,15 @@ class Version:
 
 @dataclass
 class Shop:
-    """The source database: rows with the time they carry and the time they became visible."""
+    """The sources: rows of a database with the time they became visible, and files."""
 
     rows: dict[str, list[tuple[datetime, Row]]] = field(default_factory=dict)
+    files: dict[str, dict[str, tuple[FileObject, list[Row]]]] = field(default_factory=dict)  # table -> key -> object and its rows
     open_since: datetime | None = None
+
+    def put(self, table: str, key: str, rows: list[Row], at: datetime) -> None:
+        """An object, new or in the place of another."""
+        self.files.setdefault(table, {})[key] = (FileObject(key=key, etag=digest_of(rows), size_bytes=len(rows), modified=at), rows)
 
     def visible(self, relation: str, at: datetime) -> list[Row]:
         latest: dict[Any, Row] = {}
@@ -313,7 +329,7 @@ class FakeLake:
         self.staging: dict[str, tuple[dict[Any, Row], set[Any]]] = {}
         self.errors: dict[str, list[Row]] = {}
         self.halting: set[str] = set()  # tables whose rules are to be counted as broken
-        self.approved: dict[str, list[Row]] = {}
+        self.refused: set[str] = set()  # tables whose data cannot be computed at all
 
     # ---- the log
 
@@ -339,37 +355,28 @@ class FakeLake:
         content = self._versions(table)[version].content
         return self._commit(table, content, writer, guard, kind="restore", operation="RESTORE", digest=None, restored_to=version)
 
-    def land(self, table, batch, *, holds_rows, writer, guard):
-        assert table.source is not None
+    def objects(self, table):
+        return self.world.effect("source.list", lambda: self._listed(table))
+
+    def land(self, table, batch, *, objects=(), holds_rows, writer, guard):
+        self._refuse(table)
+        lower = {batch_id: lanes for batch_id, lanes in self._versions(table)[-1].content.items() if batch_id < batch.batch_id}
+        warnings, deleted = [], []
         if batch.replay is not None:
-            return self._land_replay(table, batch, holds_rows, writer, guard)
-        lookback = timedelta(seconds=table.source.watermark.lookback_seconds)
-        rows = self.world.effect(
-            "source.read",
-            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if batch.lo - lookback <= r["at"] < batch.hi],
-        )
-        content = dict(self._versions(table)[-1].content)
-        known = [row for batch_id, lanes in content.items() if batch_id < batch.batch_id for lane in lanes.values() for row in lane]
-        seen = [row for row in rows if row["at"] < batch.lo and row in known]
-        new = [row for row in rows if row not in seen]
-        lanes = {"accepted": [r for r in new if not self.bad(table.name, r)], "rejected": [r for r in new if self.bad(table.name, r)]}
-        return self._land_lanes(table, batch, Lanes(lanes), len(seen), holds_rows, writer, guard)
+            lanes = self._replayed(table, lower)
+            return self._commit_lanes(table, batch, lanes, len(lanes["seen"]), holds_rows, writer, guard)
+        if table.source.files:
+            new, seen, warnings = self._files_rows(table, objects), [], self._changed(table, objects)
+        elif table.source.snapshot:
+            new, seen, deleted = self._snapshot_rows(table, batch, lower)
+        else:
+            new, seen = self._window_rows(table, batch, lower)
+        good, bad = ([r for r in new if self.bad(table.name, r) is wrong] for wrong in (False, True))
+        lanes = Lanes({"accepted": good + deleted, "rejected": bad})
+        return self._commit_lanes(table, batch, lanes, len(seen), holds_rows, writer, guard, deleted=len(deleted), warnings=tuple(warnings))
 
-    def _land_replay(self, table, batch, holds_rows, writer, guard):
-        """Every open reject of the lower batches: accepted if it holds now, seen if it is accepted already, else rejected again."""
-        content = {b: lanes for b, lanes in self._versions(table)[-1].content.items() if b < batch.batch_id}
-        accepted = [row for lanes in content.values() for row in lanes["accepted"]]
-        lanes = Lanes({"accepted": [], "rejected": [], "seen": []})
-        for pointer, row in sorted(open_rejects(content).items()):
-            seen = row in accepted or row in lanes["accepted"]
-            lane = "rejected" if self.bad(table.name, row) else "seen" if seen else "accepted"
-            lanes[lane].append(row)
-            lanes.pointers.append(pointer)
-        return self._land_lanes(table, batch, lanes, len(lanes["seen"]), holds_rows, writer, guard)
-
-    def _land_lanes(self, table, batch, lanes, seen, holds_rows, writer, guard):
-        content = dict(self._versions(table)[-1].content)
-        accepted, rejected = len(lanes["accepted"]), len(lanes["rejected"])
+    def _commit_lanes(self, table, batch, lanes, seen, holds_rows, writer, guard, *, deleted=0, warnings=()):
+        accepted, rejected = len(lanes["accepted"]) - deleted, len(lanes["rejected"])
         evidence = BatchEvidence(
             batch_id=batch.batch_id,
             seq=batch.seq,
@@ -380,16 +387,18 @@ class FakeLake:
             glue_run=writer.glue_run,
             version=None,
             digest=digest_of([lanes, lanes.pointers]),
-            counts=BatchCounts(read=accepted + rejected + seen, accepted=accepted, rejected=rejected, seen=seen),
+            counts=BatchCounts(read=accepted + rejected + seen, accepted=accepted, rejected=rejected, seen=seen, deleted=deleted),
             null_positions=0,
             reasons={},
             rules=self._rules(table, accepted + rejected),
+            manifest=batch.manifest,
+            warnings=warnings,
             replay=batch.replay,
         )
         by_lane = {name: len(rows) for name, rows in lanes.items()}
         if not sum(by_lane.values()) and not holds_rows:
             return replace(evidence, digest=None)
-        content[batch.batch_id] = lanes
+        content = dict(self._versions(table)[-1].content) | {batch.batch_id: lanes}
         version = self._commit(table, content, writer, guard, kind="batch", operation="WRITE", digest=evidence.digest, batch=evidence, rows=by_lane)
         return replace(evidence, version=version)
 
@@ -399,6 +408,7 @@ class FakeLake:
         return len(rows)
 
     def merge(self, table, origin, *, after_seq, up_to_seq, rebuild, writer, guard):
+        self._refuse(table)
         old = self._versions(table)[-1].content
         new = {} if rebuild else dict(old)
         for batch_id, lanes in sorted(self._versions(origin)[-1].content.items()):
@@ -409,12 +419,14 @@ class FakeLake:
         return self._write(table, old, new, writer, guard)
 
     def derive(self, table, inputs, *, rebuild, writer, guard):
+        self._refuse(table)
         return self._write(table, self._versions(table)[-1].content, self._compute(table, inputs), writer, guard)
 
     def check(self, table, version):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
 
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
+        self._refuse(table)
         target = {} if target_version is None else self._versions(table)[target_version].content
         new = self._compute(table, inputs)
         upserts = {key: row for key, row in new.items() if target.get(key) != row}
@@ -438,6 +450,60 @@ class FakeLake:
         return self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
 
     # ---- private
+
+    def _replayed(self, table, lower):
+        """Every open reject of the lower batches: accepted if it holds now, seen if it is accepted already, else rejected again."""
+        accepted = [row for lanes in lower.values() for row in lanes["accepted"]]
+        lanes = Lanes({"accepted": [], "rejected": [], "seen": []})
+        for pointer, row in sorted(open_rejects(lower).items()):
+            seen = row in accepted or row in lanes["accepted"]
+            lane = "rejected" if self.bad(table.name, row) else "seen" if seen else "accepted"
+            lanes[lane].append(row)
+            lanes.pointers.append(pointer)
+        return lanes
+
+    def _window_rows(self, table, batch, lower):
+        lookback = timedelta(seconds=table.source.watermark.lookback_seconds)
+        rows = self.world.effect(
+            "source.read",
+            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if batch.lo - lookback <= r["at"] < batch.hi],
+        )
+        known = [row for lanes in lower.values() for lane in lanes.values() for row in lane]
+        seen = [row for row in rows if row["at"] < batch.lo and row in known]
+        return [row for row in rows if row not in seen], seen
+
+    def _listed(self, table):
+        held = self.shop.files.get(table.name, {})
+        wanted = matching(table.source.files.pattern, held)
+        return tuple(file for key, (file, _) in held.items() if key in wanted)
+
+    def _files_rows(self, table, objects):
+        held = self.world.effect("source.read", lambda: dict(self.shop.files.get(table.name, {})))
+        gone = [file.key for file in objects if file.key not in held]
+        if gone:
+            raise ObjectGone(f"{table.name}: {gone} vanished")
+        return [row for file in objects if held[file.key][0] == file for row in held[file.key][1]]
+
+    def _changed(self, table, objects):
+        return [f"{file.key} changed" for file in objects if self.shop.files[table.name][file.key][0] != file]
+
+    def _snapshot_rows(self, table, batch, lower):
+        visible = self.world.effect("source.read", lambda: self.shop.visible(table.source.relation, self.world.now))
+        rows = {row["id"]: row | {"at": batch.hi, "deleted": False} for row in visible if not row.get("deleted")}
+        known = {row["id"]: row for _, lanes in sorted(lower.items()) for row in lanes["accepted"]}
+        refused = [row | {"at": batch.hi} for lanes in lower.values() for row in lanes["rejected"]]
+        live = {key: row for key, row in known.items() if not row["deleted"]}
+        if len(rows) < table.source.snapshot.min_share * len(live):
+            raise SnapshotTooSmall(f"{table.name}: {len(rows)} of {len(live)}")
+        seen = [
+            row for key, row in rows.items() if (row in refused if self.bad(table.name, row) else key in live and live[key] | {"at": batch.hi} == row)
+        ]
+        gone = [row | {"at": batch.hi, "deleted": True} for key, row in live.items() if key not in rows]
+        return [row for row in rows.values() if row not in seen], seen, gone
+
+    def _refuse(self, table: Table) -> None:
+        if table.name in self.refused:
+            raise MissingColumn(f"{table.name}: the column 'id' is not there")
 
     def _at(self, path: str) -> list[Version]:
         return self.tables.get(path.replace("/", "."), [])

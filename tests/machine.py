@@ -195,6 +195,7 @@ class Machine:
             clock=self.world.clock,
             tables=self.tables,
             sources=self.tables,
+            at_once=lambda tasks: [task() for task in tasks],
         )
         try:
             JOBS[stage_name](ctx)

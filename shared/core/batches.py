@@ -1,10 +1,23 @@
-"""What the Delta log says of a batch, and when its earlier commit may be reused instead of reading the source again. Pure."""
+"""What the Delta log says of a table and of a batch, and when its earlier commit may be reused instead of reading the source again. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from shared.core.messages import Batch, BatchEvidence, LogCommit
 from shared.spec.lake import Table
+
+
+def begun_by_us(commits: Sequence[LogCommit]) -> bool:
+    """Whether a table's first version is the empty one that a run of ours made. `commits` are all of its log."""
+    return bool(commits) and commits[0].version == 0 and commits[0].meta is not None and commits[0].meta.kind == "create"
+
+
+def unknown_batches(commits: Iterable[LogCommit], pending: Iterable[Batch], *, after_seq: int) -> tuple[str, ...]:
+    """Batches beyond the last committed seq that the log holds and nobody froze: the state was lost or taken back. Frozen anew they would
+    carry another run date, and stand beside the rows that are there."""
+    frozen = {batch.batch_id for batch in pending}
+    held = [commit.meta.batch for commit in commits if commit.meta is not None and commit.meta.batch is not None]
+    return tuple(sorted({batch.batch_id for batch in held if batch.seq > after_seq} - frozen))
 
 
 def last_commit(commits: Iterable[LogCommit], batch_id: str) -> LogCommit | None:
@@ -23,8 +36,8 @@ def reusable(table: Table, batch: Batch, commit: LogCommit, *, newest_below: int
     seen may have changed), or when a gate halted this very commit; an outcome with a lower fence than the commit's judged an earlier one.
     """
     evidence = _evidence(commit)
-    frozen = (batch.lo, batch.hi, batch.replay)
-    if evidence.contract_hash != table.contract_hash or (evidence.lo, evidence.hi, evidence.replay) != frozen or commit.version < newest_below:
+    evidence_of, frozen = (evidence.lo, evidence.hi, evidence.manifest, evidence.replay), (batch.lo, batch.hi, batch.manifest, batch.replay)
+    if evidence.contract_hash != table.contract_hash or evidence_of != frozen or commit.version < newest_below:
         return False
     judged = batch.outcome is not None and batch.outcome.fence >= evidence.fence
     return not (judged and batch.outcome is not None and batch.outcome.verdict == "halt")

@@ -6,11 +6,13 @@ SluiceError
 │   └── StateUnavailable        DynamoDB, S3 or Glue throttled or did not answer
 ├── DataRejected            halts one table; the rest of the run goes on
 │   ├── MissingColumn           the source lacks a required column
+│   ├── ObjectGone              a frozen file is no longer there
+│   ├── SnapshotTooSmall        a snapshot holds far fewer rows than are known
 │   └── SchemaMismatch          a table on disk does not fit its contract
 └── Terminal                stops the run; somebody must look
     ├── ContractError           the contract or lake.json does not hold together
+    ├── RequestRefused          a run, or an exception, was asked for that cannot be
     ├── LockHeld                another run holds the lake
-    ├── ReplayRefused           rejects cannot be replayed now, or not so
     ├── LostRace                a conditional write found something else than what was read
     ├── StaleFence              lock, fence or claim is not (or no longer) this job's
     ├── ClaimRefused            another Glue run claimed this group first
@@ -46,6 +48,14 @@ class MissingColumn(DataRejected):
     """The source lacks a required column."""
 
 
+class ObjectGone(DataRejected):
+    """A frozen file is no longer there."""
+
+
+class SnapshotTooSmall(DataRejected):
+    """A snapshot holds far fewer rows than are known."""
+
+
 class SchemaMismatch(DataRejected):
     """A table on disk does not fit its contract."""
 
@@ -58,12 +68,12 @@ class ContractError(Terminal):
     """The contract or lake.json does not hold together."""
 
 
+class RequestRefused(Terminal):
+    """A run, or an exception, was asked for that cannot be."""
+
+
 class LockHeld(Terminal):
     """Another run holds the lake."""
-
-
-class ReplayRefused(Terminal):
-    """Rejects cannot be replayed now, or not so."""
 
 
 class LostRace(Terminal):

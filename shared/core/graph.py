@@ -1,6 +1,6 @@
 """What follows from what between tables: what a stopped table holds back, which gold tables stand or fall together, what has work to do. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from shared.core.messages import Certified, Entry
 from shared.spec.lake import Lake, Stage, Table
@@ -23,7 +23,7 @@ def held_back(lake: Lake, stopped: Mapping[str, str]) -> dict[str, str]:
 def has_work(table: Table, certified: Certified, inputs: Mapping[str, int], todo: Collection[str]) -> bool:
     """Whether a derived or merged table must be computed: it is new, was redefined, or an input moved or is about to.
 
-    `inputs` holds what each input offers now: a Delta version, or of a bronze table the seq of the last batch that held rows.
+    `inputs` holds what each input offers now: a Delta version, or of a bronze table the seq of the last batch with accepted rows (0: none yet).
     """
     entry = certified.tables.get(table.name)
     if entry is None or entry.definition_hash != table.definition_hash:
@@ -36,14 +36,26 @@ def groups_of(lake: Lake, stage: Stage, tables: Collection[str]) -> tuple[str, .
     return tuple(dict.fromkeys(table.group for table in lake.of_stage(stage) if table.name in tables))
 
 
+def waves(tables: Sequence[Table]) -> tuple[tuple[Table, ...], ...]:
+    """Tables in dependency order, cut into groups whose members neither read each other nor point at each other by a relationship.
+
+    Each group may begin when the one before is done.
+    """
+    depth: dict[str, int] = {}
+    for table in tables:
+        needs = (*table.inputs, *(link.to_table for link in table.relationships))
+        depth[table.name] = 1 + max((depth[name] for name in needs if name in depth), default=-1)
+    return tuple(tuple(table for table in tables if depth[table.name] == level) for level in sorted(set(depth.values())))
+
+
 def content_seq(certified: Certified, bronze: str) -> int:
-    """The seq of a source's last certified batch that held rows; 0 before the first. Kept in its own CERTIFIED entry under its own name."""
+    """The seq of a source's last certified batch with accepted rows; 0 before the first. Kept in its own CERTIFIED entry under its own name."""
     entry = certified.tables.get(bronze)
     return 0 if entry is None else entry.consumed[bronze]
 
 
 def _moved(entry: Entry, name: str, offered: int) -> bool:
-    """Batches only add up (a consumed seq past the last one with rows is up to date); a Delta version is equal or it moved."""
+    """Batches only add up (a consumed seq past the last one with accepted rows is up to date); a Delta version is equal or it moved."""
     consumed = entry.consumed.get(name)
     return consumed is None or (consumed < offered if name.startswith("bronze.") else consumed != offered)
 

@@ -36,6 +36,11 @@ def staging_path(run: str, fence: int, glue_run: str, table: str) -> str:
     return f"_staging/{run}/{fence}/{glue_run}/{table}"
 
 
+def window_key(table: str, run: str, fence: int, batch: str) -> str:
+    """The document that lists a batch's files; one per fence, so that no run overwrites another's."""
+    return f"_windows/{table}/{run}/{fence}/{batch}.json"
+
+
 def batch_id(table: Table, seq: int) -> str:
     """Identity of a batch, derived from table and seq alone; ids of one table order as their seq does."""
     return f"{table.name}-{seq:010d}"

@@ -49,11 +49,13 @@ class Certified:
 class Progress:
     """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before).
 
-    `totals` is None before the first batch, and where a version that did not count wrote the batches before.
+    `manifest` is the document that holds what is known of its files after that batch; None where it has none. `totals` is None before the first
+    batch, and where a version that did not count wrote the batches before.
     """
 
     position: datetime | None
     seq: int
+    manifest: str | None = None
     totals: Totals | None = None
 
 
@@ -76,7 +78,11 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One frozen window of a source: half-open [lo, hi) of the watermark column. Or a replay of rejects, which moves no position: lo = hi."""
+    """One frozen window of a source: half-open [lo, hi) of the watermark column.
+
+    Of files: the objects that the document `manifest` lists; of a snapshot: all there is. Their lo and hi are the instants of freezing.
+    Or a `replay` of rejects, which reads no window and moves no position: lo = hi.
+    """
 
     batch_id: str
     seq: int
@@ -86,6 +92,7 @@ class Batch:
     run: str  # that froze it
     fence: int
     outcome: Outcome | None
+    manifest: str | None = None
     replay: Replay | None = None
 
 
@@ -181,12 +188,13 @@ class RuleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchCounts:
-    """read = accepted + rejected + seen."""
+    """read = accepted + rejected + seen. `deleted` counts rows of the accepted lane that nobody read: keys a snapshot no longer holds."""
 
     read: int
     accepted: int
     rejected: int
     seen: int
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +217,8 @@ class BatchEvidence:
     null_positions: int  # rows of the source whose watermark column is NULL: in no window
     reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
     rules: tuple[RuleResult, ...]
+    manifest: str | None = None  # of files: the document that listed what was read
+    warnings: tuple[str, ...] = ()  # what the job saw that is no error; the gate repeats each
     replay: Replay | None = None
 
 

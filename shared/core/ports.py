@@ -1,10 +1,11 @@
 """The seams to the outside world. Steps in core see these protocols alone; `shared/aws`, `shared/spark` and `tests/fakes.py` implement them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from shared.core.files import FileObject
 from shared.core.messages import (
     Batch,
     BatchEvidence,
@@ -26,13 +27,15 @@ from shared.core.messages import (
 from shared.spec.lake import Stage, Table
 
 T = TypeVar("T")
-Guard = Callable[[], None]  # raises StaleFence; called immediately before every Delta commit
+Guard = Callable[[], None]  # raises StaleFence; called before every Delta write begins, as late as our code can
 Clock = Callable[[], datetime]  # UTC
+AtOnce = Callable[[Sequence[Callable[[], None]]], None]  # do all of them, in any order or together; an error is raised when all have ended
 
 
 class State(Protocol):
-    """The DynamoDB table. Every write but `take_lock` and `put_claim` is conditional, in one transaction, on `run` and `fence` in LOCK
-    and raises StaleFence when they are another's. Throttling and timeouts are retried inside, then StateUnavailable."""
+    """The DynamoDB table. Every write that takes `run` and `fence` (its own or its argument's) is conditional, in one transaction, on those
+    in LOCK and raises StaleFence when they are another's; the others (`take_lock`, `put_claim`, `fail_run`, `take_schedule`) say on what they
+    depend. Throttling and timeouts are retried inside, then StateUnavailable."""
 
     def lock(self) -> Lock:
         """The LOCK item; fence 0 and no run before the first run ever."""
@@ -205,14 +208,17 @@ class Staged:
 
 
 class Sources(Protocol):
-    """The databases behind bronze."""
+    """The databases and files behind bronze."""
 
     def clock(self, table: Table) -> SourceClock:
         """Raises SourceUnavailable after its own retries."""
 
+    def objects(self, table: Table) -> tuple[FileObject, ...]:
+        """Every object that the pattern of a table of files means, now; none where nothing lies. Raises SourceUnavailable."""
+
 
 class Tables(Protocol):
-    """Spark over the lake's Delta tables. Every writing method calls `guard` immediately before its commit, and says how it repeats."""
+    """Spark over the lake's Delta tables. Every writing method calls `guard`, then lets Spark write and commit, and says how it repeats."""
 
     def create(self, table: Table, writer: Writer, guard: Guard) -> int:
         """Version 0: empty, our metadata, the contract's columns (bronze and silver with theirs in front). Raises BadState if a table is there."""
@@ -220,11 +226,14 @@ class Tables(Protocol):
     def restore(self, table: Table, version: int, writer: Writer, guard: Guard) -> int:
         """Make `version`'s content the latest; the new version."""
 
-    def land(self, table: Table, batch: Batch, *, holds_rows: bool, writer: Writer, guard: Guard) -> BatchEvidence:
-        """Read the batch's window (with lookback) from the source once, conform, check, mask, split, and commit both lanes at once.
+    def land(
+        self, table: Table, batch: Batch, *, objects: tuple[FileObject, ...] = (), holds_rows: bool, writer: Writer, guard: Guard
+    ) -> BatchEvidence:
+        """Read the batch's window (with lookback; of files the frozen `objects`) from the source once, conform, check, mask, split, and commit
+        both lanes at once.
 
         Replaces whatever an earlier commit of the batch left. Without a row to write, and with `holds_rows` false, commits nothing.
-        Raises MissingColumn, SourceUnavailable.
+        Raises MissingColumn, SourceUnavailable, ObjectGone, SnapshotTooSmall.
         """
 
     def write_errors(self, table: Table, batch: Batch, prefix: str) -> int:

@@ -6,7 +6,7 @@ row of its own: the others are never open.
 
 import re
 
-from shared.core.errors import ReplayRefused
+from shared.core.errors import RequestRefused
 from shared.core.layout import batch_id
 from shared.core.messages import Batch, BatchEvidence, Progress, Replay
 from shared.core.ports import State
@@ -15,6 +15,8 @@ from shared.core.window import Freezer
 from shared.spec.lake import Lake, Rule, Table
 
 COPY = "exact_copy"  # the reason of a row that repeats another of its batch
+BROKEN_LINE = "broken_line"  # the reason of a line of text that could not be read
+NOT_READ_AGAIN = "not_read_again"  # it came in a file, and those are read once
 NOT_AT_SOURCE = "not_at_source"  # its source no longer has the row that is to be judged again
 KEY_UNKNOWN = "key_unknown"  # its source cannot be asked for it: a part of its key is masked, missing, or not of the key's type
 POINTER = "_replayed_from"  # the key of `_original` under which a replayed row says which reject it was: <batch id>/<row id>
@@ -25,24 +27,33 @@ _PRESENCE = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_
 
 
 def refuse_replay(replay: Replay, lake: Lake, state: State) -> None:
-    """Raise ReplayRefused. A replay takes the next seq: nothing may stand between it and the certified batches whose rejects it takes."""
+    """Raise RequestRefused. A replay takes the next seq: nothing may stand between it and the certified batches whose rejects it takes."""
     source = next((table for table in lake.sources if table.name == replay.table), None)
     if source is None:
-        raise ReplayRefused(f"{replay.table} has no rejects: it is not a bronze table. There are {', '.join(table.name for table in lake.sources)}")
+        raise RequestRefused(f"{replay.table} has no rejects: it is not a bronze table. There are {', '.join(table.name for table in lake.sources)}")
+    if source.source is not None and source.source.snapshot is not None:
+        raise RequestRefused(
+            f"{source.name} is read by snapshots: every run reads its rejected rows again and takes those that hold by then; `sluice run` is enough"
+        )
+    if BROKEN_LINE in replay.rules:
+        raise RequestRefused(
+            f"a {BROKEN_LINE} is not replayed, for nothing in it is known: put a corrected object under the name that `sluice rejects show "
+            f"{source.name} --rule {BROKEN_LINE}` tells, and the next run reads it"
+        )
     progress = state.progress(source.name)
     waiting = [batch.batch_id for batch in state.pending(source.name) if batch.seq > progress.seq]
     if waiting:
-        raise ReplayRefused(
+        raise RequestRefused(
             f"{source.name}: {', '.join(waiting)} must be certified before rejects are replayed: `sluice run` first, and mend what halts there"
         )
     if progress.seq == 0:
-        raise ReplayRefused(f"{source.name} has no rejects: no batch of it is certified yet; `sluice run` reads its first")
+        raise RequestRefused(f"{source.name} has no rejects: no batch of it is certified yet; `sluice run` reads its first")
 
 
 def replay_batch(table: Table, progress: Progress, replay: Replay, freezer: Freezer) -> Batch:
     """The next batch of a table that has a position, without a window: the position stays where it is."""
     if progress.position is None:
-        raise ReplayRefused(f"{table.name} has no rejects: it has no committed position yet")
+        raise RequestRefused(f"{table.name} has no rejects: it has no committed position yet")
     return Batch(
         batch_id=batch_id(table, progress.seq + 1),
         seq=progress.seq + 1,
@@ -87,10 +98,19 @@ def asks_source(table: Table, reason: str) -> bool:
 
 
 def key_that_can_be_asked(table: Table) -> tuple[str, ...]:
-    """The key's columns, if literals of them can be written for the source; none when a part of it is masked, or of no plain type."""
+    """The key's columns, if a database can be asked for them by literals; none when a part of it is masked, or of no plain type."""
     parts = [table.column(name) for name in table.key]
     plain = all(part.mask is None and part.type.partition("(")[0] in _PLAIN for part in parts)
-    return table.key if plain else ()
+    return table.key if plain and not _of_files(table) else ()
+
+
+def why_not_asked(table: Table) -> str:
+    """The reason of a row that only its source could judge, and that cannot be asked for there."""
+    return NOT_READ_AGAIN if _of_files(table) else KEY_UNKNOWN
+
+
+def _of_files(table: Table) -> bool:
+    return table.source is not None and table.source.files is not None
 
 
 def totals_with(progress: Progress, batch: BatchEvidence) -> Totals | None:

@@ -6,7 +6,8 @@ seen, and agrees with the Delta log's own account of the commit.
 
 from collections.abc import Sequence
 
-from shared.core.batches import last_commit
+from shared.core.batches import last_commit, reissue
+from shared.core.layout import table_path
 from shared.core.messages import (
     Batch,
     BatchEvidence,
@@ -16,6 +17,7 @@ from shared.core.messages import (
     TableEvidence,
 )
 from shared.core.replay import COPY
+from shared.spec.codec import CodecError, parse_instant
 from shared.spec.lake import Table
 
 
@@ -30,12 +32,15 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
     doubts = _rules(table, batch.rules)
     if batch.contract_hash != table.contract_hash:
         doubts.append("it was made under another contract")
-    if not any((b.batch_id, b.seq, b.lo, b.hi, b.replay) == (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.replay) for b in pending):
+    frozen = (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.manifest, batch.replay)
+    if not any((b.batch_id, b.seq, b.lo, b.hi, b.manifest, b.replay) == frozen for b in pending):
         doubts.append("no frozen window is like it")
-    if min(counts.read, counts.accepted, counts.rejected, counts.seen, batch.null_positions) < 0:
+    if min(counts.read, counts.accepted, counts.rejected, counts.seen, counts.deleted, batch.null_positions) < 0:
         doubts.append("a count is negative")
     if batch.reasons.get(COPY, 0) > counts.rejected:
         doubts.append("it counts more copies than rejected rows")
+    if counts.deleted and (table.source is None or table.source.snapshot is None):
+        doubts.append(f"it counts {counts.deleted} deleted rows, and only a snapshot tells what is gone")
     if counts.read != counts.accepted + counts.rejected + counts.seen:
         doubts.append(f"read {counts.read} is not accepted {counts.accepted} + rejected {counts.rejected} + seen {counts.seen}")
     return doubts + _log_of_batch(batch, last_commit(commits, batch.batch_id))
@@ -51,7 +56,8 @@ def doubts_of_silver(table: Table, evidence: TableEvidence, commits: Sequence[Lo
     commit = next((commit for commit in commits if commit.version == evidence.version), None)
     if commit is None or commit.meta is None:
         return [*doubts, f"version {evidence.version} is not a commit of ours"]
-    if (commit.meta.kind, commit.meta.run, commit.meta.fence, commit.meta.digest) != ("merge", run, fence, evidence.digest):
+    written_by = (commit.meta.kind, commit.meta.run, commit.meta.fence, commit.meta.glue_run, commit.meta.digest)
+    if written_by != ("merge", run, fence, evidence.glue_run, evidence.digest):
         doubts.append(f"version {evidence.version} was written by another commit than it says")
     return doubts + _merge_metrics(evidence, commit)
 
@@ -86,6 +92,8 @@ def _identity(evidence: IngestEvidence | TableEvidence, table: Table, *, run: st
         doubts.append(f"it belongs to run {evidence.run}, fence {evidence.fence}")
     if evidence.table != table.name:
         doubts.append(f"it speaks of {evidence.table}")
+    if evidence.path != table_path(table):
+        doubts.append(f"it speaks of a table at {evidence.path}")
     if evidence.contract_hash != table.contract_hash:
         doubts.append("it was made under another contract")
     return doubts
@@ -99,7 +107,19 @@ def _rules(table: Table, results: Sequence[RuleResult]) -> list[str]:
         return [f"its rules are not the contract's: {', '.join(odd)}"]
     if any(not 0 <= result.missing + result.unexpected <= result.elements or result.missing < 0 or result.unexpected < 0 for result in results):
         return ["a rule counts more than there is"]
-    return []
+    fresh = {rule.id for rule in table.rules if rule.kind == "freshness"}
+    return [f"rule {result.rule} observed what is no instant" for result in results if result.rule in fresh and not _is_instant(result.observed)]
+
+
+def _is_instant(observed: float | int | str | None) -> bool:
+    """None is one too: a table without rows has no newest value, and the verdict says so."""
+    if not isinstance(observed, str):
+        return observed is None
+    try:
+        parse_instant(observed)
+    except CodecError:
+        return False
+    return True
 
 
 def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
@@ -107,18 +127,17 @@ def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
     if batch.version is None:
         if commit is not None and any(commit.rows.values()):
             return [f"it says nothing was written; version {commit.version} of the log holds rows of it"]
-        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected or marked else []
+        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected or counts.deleted or marked else []
     if commit is None or commit.meta is None or commit.version != batch.version:
         return [f"it speaks of version {batch.version}; the batch's last commit in the log is {commit.version if commit else 'none'}"]
     if commit.meta.digest != batch.digest:
         return [f"version {batch.version} carries another digest than it says"]
     written = tuple(commit.rows.get(lane, 0) for lane in ("accepted", "rejected", "seen"))
-    if written != (counts.accepted, counts.rejected, marked) or sum(commit.rows.values()) != sum(written):
-        return [
-            f"version {batch.version} wrote {written[0]} accepted, {written[1]} rejected and {written[2]} seen rows; it counts "
-            f"{counts.accepted}, {counts.rejected} and {marked}"
-        ]
-    return []
+    counted = (counts.accepted + counts.deleted, counts.rejected, marked)
+    if written != counted or sum(commit.rows.values()) != sum(written):
+        said = "{} accepted, {} rejected and {} seen rows".format
+        return [f"version {batch.version} wrote {said(*written)}; it counts {said(*counted)}"]
+    return [] if reissue(commit) == batch else [f"it is not the evidence that version {batch.version} itself carries"]
 
 
 def _merge_metrics(evidence: TableEvidence, commit: LogCommit) -> list[str]:

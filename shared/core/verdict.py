@@ -40,6 +40,7 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
     ]
     if batch.null_positions and not findings:
         findings.append(Finding(rule=None, severity="warning", message=f"{batch.null_positions} rows of the source have no position: in no window"))
+    findings += [Finding(rule=None, severity="warning", message=warning) for warning in batch.warnings]
     results = {result.rule: result for result in batch.rules}
     for rule in table.rules:
         rejects_rows = rule.kind == "row" and rule.severity == "critical" and not rule.tolerance_written

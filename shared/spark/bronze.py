@@ -1,17 +1,19 @@
 """Owns the writing of bronze: one window of a source becomes one replaceable batch, both lanes in one commit, and its rejects as JSON lines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from shared.core.errors import ContractError, SchemaMismatch
+from shared.core.errors import ContractError, DataRejected, SchemaMismatch
+from shared.core.files import FileObject
 from shared.core.messages import Batch, BatchEvidence, CommitMeta
 from shared.core.ports import Guard, Writer
-from shared.spark import landing
+from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
 from shared.spark.frames import type_differences
@@ -32,16 +34,19 @@ class Bronze:
     def __init__(self, store: Store, sources: SourceReader, mask_key: MaskKey) -> None:
         self._store, self._sources, self._mask_key = store, sources, mask_key
 
-    def land(self, table: Table, batch: Batch, related: Related, *, holds_rows: bool, writer: Writer, guard: Guard) -> BatchEvidence:
+    def land(
+        self, table: Table, batch: Batch, related: Related, *, objects: Sequence[FileObject] = (), holds_rows: bool, writer: Writer, guard: Guard
+    ) -> BatchEvidence:
         self._refuse_other_schema(table)
         key = self._mask_key() if needs_key(table) else None
-        null_positions = self._sources.null_positions(table) if batch.replay is None else 0
-        work, measured = self._sources.patiently(table, lambda: self._examine(table, batch, key))
+        windows = batch.replay is None and table.source is not None and table.source.watermark is not None
+        null_positions = self._sources.null_positions(table) if windows else 0
+        work, measured, warnings = self._examine(table, batch, objects, key)
         try:
             with halting(table):
-                evidence = _evidence(work, measured, batch, related, writer, null_positions)
+                evidence = _evidence(work, measured, batch, related, writer, null_positions, warnings)
             counts = evidence.counts
-            written = counts.accepted + counts.rejected + (counts.seen if work.replay else 0)
+            written = counts.accepted + counts.deleted + counts.rejected + (counts.seen if work.replay else 0)
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))
@@ -58,44 +63,92 @@ class Bronze:
         self._store.replace_lines(lines_of(told, "_original", texts, "_reasons"), rows, prefix, batch.batch_id)
         return rows
 
-    def _examine(self, table: Table, batch: Batch, key: bytes | None) -> tuple[landing.Examined, Row]:
-        """The batch's rows, read and computed once, and what was measured on them. The frame is persisted; the caller lets it go."""
+    def _examine(self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None) -> tuple[landing.Examined, Row, tuple[str, ...]]:
+        """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is persisted; the
+        caller lets it go."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
         if batch.replay is not None:
-            work = replayed(self._store.read(table), table, batch, ask=lambda keys: self._sources.by_keys(table, keys), key=key)
-        else:
-            earliest = batch.lo - timedelta(seconds=table.source.watermark.lookback_seconds)
-            raw = self._sources.window(table, earliest, batch.hi)
-            known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
-            work = landing.examined(raw, table, batch, known_ids=known, key=key)
-        work.rows.persist(StorageLevel.DISK_ONLY)
-        try:
-            with halting(table):
-                measured = work.rows.agg(*landing.measure(work)).first()
-        except BaseException:
+            return (*self._sources.patiently(table, lambda: self._measured(self._replayed(table, batch, key))), ())
+        if table.source.files is not None:
+            return self._examine_files(table, batch, objects, key)
+        if table.source.snapshot is not None:
+            return (*self._examine_snapshot(table, batch, key), ())
+        return (*self._sources.patiently(table, lambda: self._measured(self._window(table, batch, key))), ())
+
+    def _replayed(self, table: Table, batch: Batch, key: bytes | None) -> landing.Examined:
+        return replayed(self._store.read(table), table, batch, ask=lambda keys: self._sources.by_keys(table, keys), key=key)
+
+    def _examine_files(
+        self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None
+    ) -> tuple[landing.Examined, Row, tuple[str, ...]]:
+        """Objects are looked at before and after they are read: what changed meanwhile is left out, and the rest read again."""
+        still = self._sources.standing(table, objects)
+        while True:
+            read = still
+
+            def examined(read: Sequence[FileObject] = read) -> tuple[landing.Examined, Row]:
+                return self._measured(landing.examined(self._sources.rows(table, read), table, batch, known_ids=None, key=key))
+
+            try:
+                work, measured = self._sources.patiently(table, examined)
+            except DataRejected:
+                self._sources.standing(table, read)  # gone is why it cannot be read
+                raise
+            with _let_go_on_failure(work):
+                still = self._sources.standing(table, read)
+            if still == read:
+                return work, measured, _changed(objects, still)
             work.rows.unpersist()
-            raise
-        if measured is None:
-            raise ContractError(f"{table.name}: an aggregate without a row")
+
+    def _examine_snapshot(self, table: Table, batch: Batch, key: bytes | None) -> tuple[landing.Examined, Row]:
+        lower = self._store.read(table).where(F.col("_batch_id") < batch.batch_id)
+
+        def examined() -> tuple[landing.Examined, Row]:
+            raw = snapshots.with_made(self._sources.snapshot(table), table, batch)
+            return self._measured(snapshots.compared(landing.examined(raw, table, batch, known_ids=None, key=key), lower, batch))
+
+        work, measured = self._sources.patiently(table, examined)
+        with _let_go_on_failure(work):
+            snapshots.refuse_small(table, read=measured["read"], known=snapshots.live_rows(lower, table))
         return work, measured
 
+    def _window(self, table: Table, batch: Batch, key: bytes | None) -> landing.Examined:
+        earliest = self._earliest(table, batch)
+        raw = self._sources.window(table, earliest, batch.hi)
+        known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
+        return landing.examined(raw, table, batch, known_ids=known, key=key)
+
+    def _measured(self, work: landing.Examined) -> tuple[landing.Examined, Row]:
+        table = work.table
+        work.rows.persist(StorageLevel.DISK_ONLY)
+        with _let_go_on_failure(work):
+            with halting(table):
+                measured = work.rows.agg(*landing.measure(work)).first()
+            if measured is None:
+                raise ContractError(f"{table.name}: an aggregate without a row")
+        return work, measured
+
+    def _earliest(self, table: Table, batch: Batch) -> datetime:
+        if table.source is None:
+            raise ContractError(f"{table.file}: {table.name} has no source")
+        return batch.lo - timedelta(seconds=table.source.windows.lookback_seconds)
+
     def _known_ids(self, table: Table, batch: Batch) -> DataFrame | None:
-        if table.source is None or self._store.latest(table) is None:
+        if self._store.latest(table) is None:
             return None
-        earliest = batch.lo - timedelta(seconds=table.source.watermark.lookback_seconds)
-        return self._store.read(table).where(landing.lookback_filter(table, batch, earliest)).select("_row_id")
+        return self._store.read(table).where(landing.lookback_filter(table, batch, self._earliest(table, batch))).select("_row_id")
 
     def _refuse_other_schema(self, table: Table) -> None:
-        """Columns may be added; a changed or dropped one must be decided by somebody."""
+        """Columns may be added; one that was changed or dropped halts the table."""
         if self._store.latest(table) is None:
             raise ContractError(f"{table.name} is to be landed and there is no table; create it first")
         stored = self._store.read(table).schema
-        kept = [text for text in type_differences(stored, landing.bronze_schema(table)) if "missing instead of" not in text]
-        changed = [text for text in kept if "instead of nothing" not in text]
+        changed = [text for text in type_differences(stored, landing.bronze_schema(table)) if ": missing instead of" not in text]
         if changed:
             raise SchemaMismatch(
-                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Give the column a new name, or take the change back"
+                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Columns can be added, not changed or dropped: "
+                "give a changed one a new name, keep a dropped one, or take the change back"
             )
 
 
@@ -103,7 +156,26 @@ def _is_batch(batch: Batch) -> str:
     return f"_run_date = DATE'{batch.ingest_time:%Y-%m-%d}' AND _batch_id = '{batch.batch_id}'"
 
 
-def _evidence(work: landing.Examined, measured: Row, batch: Batch, related: Related, writer: Writer, null_positions: int) -> BatchEvidence:
+@contextmanager
+def _let_go_on_failure(work: landing.Examined) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        work.rows.unpersist()
+        raise
+
+
+def _changed(frozen: Sequence[FileObject], read: Sequence[FileObject]) -> tuple[str, ...]:
+    left_out = [item.key for item in frozen if item not in read]
+    if not left_out:
+        return ()
+    named = ", ".join(left_out[:5]) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+    return (f"{named}: changed after the batch was frozen and left out of it; the new content is in the next window",)
+
+
+def _evidence(
+    work: landing.Examined, measured: Row, batch: Batch, related: Related, writer: Writer, null_positions: int, warnings: tuple[str, ...]
+) -> BatchEvidence:
     reasons: Mapping[str, int] = landing.reasons(work, measured)
     return BatchEvidence(
         batch_id=batch.batch_id,
@@ -119,6 +191,8 @@ def _evidence(work: landing.Examined, measured: Row, batch: Batch, related: Rela
         null_positions=null_positions,
         reasons=reasons,
         rules=landing.rule_results(work, measured, related),
+        manifest=batch.manifest,
+        warnings=warnings,
         replay=batch.replay,
     )
 

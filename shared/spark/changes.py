@@ -95,13 +95,15 @@ def write_changes(store: Store, table: Table, changes: Changes, writer: Writer, 
 
 
 def staged_digest(table: Table, upserts: DataFrame, deletes: DataFrame) -> tuple[str, int, int]:
-    """Digest and row counts of a change set as its files hold it; the digest is that of `weighed` for the same rows."""
-    columns = tuple(upserts.columns)
-    written = upserts.agg(*digest_aggregates(row_digest(upserts, columns))).first()
+    """Digest and row counts of a change set as its files hold it; the digest is that of `weighed` for the same rows.
+
+    A column that the contract gained since is NULL in every row, and a row's digest leaves NULLs out: it stays the same.
+    """
+    written = upserts.agg(*digest_aggregates(row_digest(upserts, upserts.columns))).first()
     removed = deletes.agg(*digest_aggregates(row_digest(deletes, table.key))).first()
     if written is None or removed is None:
         raise DataRejected(f"{table.name}: its change set could not be counted")
-    digest = content_digest(written, removed, salt=_salt(table, columns))
+    digest = content_digest(written, removed, salt=table.name)
     return digest, int(written["_digest_rows"]), int(removed["_digest_rows"])
 
 
@@ -115,9 +117,5 @@ def _measures(changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]
 
 def _changes(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...], row: Row) -> Changes:
     counts = WriteCounts(inserted=row["insert"], updated=row["update"], deleted=row["delete"], unchanged=row["same"])
-    digest = content_digest(row["written"], row["removed"], salt=_salt(table, columns))
+    digest = content_digest(row["written"], row["removed"], salt=table.name)
     return Changes(rows=changes.where(F.col(CHANGE) != "same"), columns=columns, key=key, counts=counts, digest=digest)
-
-
-def _salt(table: Table, columns: tuple[str, ...]) -> str:
-    return f"{table.name}({','.join(columns)})"

@@ -13,7 +13,7 @@ from shared.spark.binding import bind, mentioned
 from shared.spark.changes import Changes, weighed
 from shared.spark.frames import change_set, contract_schema, fields_of, laid_over, names, only_keys, to_contract, type_differences
 from shared.spark.literal_rows import no_rows
-from shared.spark.refusals import SPARK_FAILED
+from shared.spark.refusals import SPARK_FAILED, halting
 from shared.spark.rules import column
 from shared.spark.silver import live
 from shared.spark.store import Store
@@ -60,7 +60,7 @@ class Derivation:
         keys = None if rebuild or self._table.load != "derive" else self._affected_keys()
         if keys is not None:
             keys = keys.persist(StorageLevel.DISK_ONLY)
-            keys = keys if _is_readable(keys) else None
+            keys = keys if _is_readable(keys, self._table) else None
         try:
             yield keys
         finally:
@@ -155,15 +155,16 @@ def _keys_of(feeds: Mapping[str, DataFrame], table: Table) -> DataFrame:
     return found
 
 
-def _is_readable(keys: DataFrame) -> bool:
-    """Compute the keys, now: files that the feed needs may be vacuumed, which only reading them tells."""
-    try:
-        keys.count()
-    except SPARK_FAILED as failed:
-        keys.unpersist()
-        if _feed_is_gone(failed):
-            return False
-        raise
+def _is_readable(keys: DataFrame, table: Table) -> bool:
+    """Compute the keys, now: files that the feed needs may be vacuumed, which only reading them tells. Raises DataRejected for what rows forbid."""
+    with halting(table):
+        try:
+            keys.count()
+        except SPARK_FAILED as failed:
+            keys.unpersist()
+            if _feed_is_gone(failed):
+                return False
+            raise
     return True
 
 

@@ -7,7 +7,7 @@ masked column, so neither the shuffle nor the disk cache does.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,12 +18,13 @@ from pyspark.sql.types import StructType
 
 from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.messages import Batch, BatchCounts, RuleResult
-from shared.core.replay import COPY, POINTER, sees_clear_values
+from shared.core.replay import BROKEN_LINE, COPY, POINTER, sees_clear_values
 from shared.spark.counting import Counted, Related, count_orphans, count_unique, observed, observing, results
 from shared.spark.digests import digest_aggregates, row_digest
 from shared.spark.frames import contract_schema, exact_cast, names
 from shared.spark.masks import looks_masked, masked, masked_columns, needs_key, with_mask_key
 from shared.spark.rules import Presence, RowCheck, column, row_check, unique_columns
+from shared.spark.sources.lines import UNREAD
 from shared.spec.lake import Mask, Rule, Table
 
 FRONT = (
@@ -31,8 +32,11 @@ FRONT = (
     "_reasons array<string>, _clear_reasons array<string>, _original string"
 )
 ACCEPTED, REJECTED, SEEN = "accepted", "rejected", "seen"
+DELETED = "deleted"  # of a snapshot: a row nobody read, for a key that is gone; bronze holds it as accepted
+SAME_KEY = "same_key"  # of a snapshot: what is known of a key is one row
 POINTER_COLUMN = "_pointer"  # of a replay: which reject a row was
 OLDER_COLUMN = "_older"  # of a replay: texts of columns that the contract no longer has
+_UNREAD_ID = "_unread_id"
 _WORD = 60  # bits used of a bigint
 
 
@@ -67,12 +71,13 @@ class Examined:
 def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame | None, key: bytes | None) -> Examined:
     """Everything that is decided about each row the source gave for a window.
 
-    `raw` has the contract's columns with the source's types. `known_ids` (`_row_id`) are the rows of lower batches that the lookback may
-    show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
+    `raw` has the contract's columns with the source's types, and of files `_unread`. `known_ids` (`_row_id`) are the rows of lower batches
+    that the lookback may show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
     """
     if table.source is None:
         raise ContractError(f"{table.file}: {table.name} has no source")
-    looked_back = F.coalesce(column(table.source.watermark.column).cast("timestamp") < F.lit(batch.lo), F.lit(False))
+    mark = table.source.watermark
+    looked_back = F.coalesce(column(mark.column).cast("timestamp") < F.lit(batch.lo), F.lit(False)) if mark else F.lit(False)
     given = conformed(raw, table).withColumn("_looked_back", looked_back)
     return told(checked(given, table, key=key, keep=("_looked_back",)), table, known_ids=known_ids)
 
@@ -84,53 +89,59 @@ def checked(rows: DataFrame, table: Table, *, key: bytes | None, keep: Sequence[
     Nothing is shuffled. `carried`: masked columns hold masked values already; rules that would have to see clear ones had passed, and a value
     of a column whose mask is new is masked now.
     """
-    checks, marks, hidden = _checks(table, carried=carried), masked_columns(table), _stand_ins(table)
+    lines = UNREAD in rows.columns
+    checks, marks, hidden = _checks(table, lines=lines, carried=carried), masked_columns(table), _stand_ins(table)
     flags = [*_words([check.broken for check in checks], "_broken"), *_words([check.missing for check in checks], "_missing")]
     keyed = with_mask_key(rows, key or b"") if needs_key(table) else rows
 
     def shown(value: Column, mask: Mask) -> Column:
         return F.when(looks_masked(value, mask), value).otherwise(masked(value, mask)) if carried else masked(value, mask)
 
+    original = _original(table, shown)
     return keyed.select(
         *(shown(column(name), marks[name]).alias(name) if name in marks else column(name) for name in names(table)),
         *flags,
         *(F.sha2(column(name).cast("binary"), 256).alias(stand_in) for name, stand_in in hidden.items()),
         _reasons(checks).alias("_reasons"),
         _reasons([check for check in checks if check.sees_clear]).alias("_clear_reasons"),
-        _original(table, shown).alias("_original"),
+        (F.coalesce(F.col(UNREAD), original) if lines else original).alias("_original"),
+        *([F.sha2(UNREAD, 256).alias(_UNREAD_ID)] if lines else []),
         *keep,
     )
 
 
 def told(rows: DataFrame, table: Table, *, known_ids: DataFrame | None, replay: bool = False) -> Examined:
     """Rows of `checked` in their lanes. They have `_looked_back`, or (`replay`) `_pointer` and `_older`."""
-    checks = _checks(table)
-    words = len([name for name in rows.columns if name.startswith("_broken_")])
-    identified = rows.withColumn("_row_id", row_digest(rows, names(table)))
+    lines, words = _UNREAD_ID in rows.columns, len([name for name in rows.columns if name.startswith("_broken_")])
+    digest = row_digest(rows, names(table))
+    identified = rows.withColumn("_row_id", F.coalesce(_UNREAD_ID, digest) if lines else digest).drop(_UNREAD_ID)
     maybe_known = F.size("_reasons") == 0 if replay else F.col("_looked_back")
-    split = _split(_tell_seen(identified, known_ids, maybe_known), words, order=POINTER_COLUMN if replay else "_row_id")
+    split = _split(_tell_seen(identified, known_ids, maybe_known), table, words, order=POINTER_COLUMN if replay else "_row_id")
     lanes = _pointing_back(split) if replay else split.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original")))
-    return Examined(table, lanes, checks, _stand_ins(table), replay)
+    return Examined(table, lanes, _checks(table, lines=lines), _stand_ins(table), replay)
 
 
 def measure(work: Examined) -> list[Column]:
     """The aggregates of a batch: one pass over `work.rows` gives every count but those of unique and relationship rules."""
     new = F.col("_lane") != SEEN
-    aggregates = [F.count(F.lit(1)).alias("read"), *(F.count_if(F.col("_lane") == lane).alias(lane) for lane in (ACCEPTED, REJECTED, SEEN))]
+    lanes = (ACCEPTED, REJECTED, SEEN, DELETED)
+    aggregates = [F.count_if(F.col("_lane") != DELETED).alias("read"), *(F.count_if(F.col("_lane") == lane).alias(lane) for lane in lanes)]
     for position, check in enumerate(work.checks):
         broken, missing = _bit("_broken", position), _bit("_missing", position)
         if check.rule is not None:
             aggregates += [F.count_if(new & missing).alias(f"m{position}"), F.count_if(new & broken).alias(f"u{position}")]
         if check.rejects:
             aggregates.append(F.count_if(new & broken).alias(f"r{position}"))
-    aggregates.append(F.count_if(F.array_contains("_reasons", COPY)).alias("copies"))
+    aggregates += [F.count_if(new & F.array_contains("_reasons", reason)).alias(reason) for reason in (COPY, SAME_KEY)]
     digest = F.sha2(F.concat_ws("|", "_row_id", "_lane", F.concat_ws(",", "_reasons"), "_original"), 256)
     written = None if work.replay else new
     return [*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest_aggregates(digest, among=written)]
 
 
 def counts(measured: Row) -> BatchCounts:
-    return BatchCounts(read=measured["read"], accepted=measured[ACCEPTED], rejected=measured[REJECTED], seen=measured[SEEN])
+    return BatchCounts(
+        read=measured["read"], accepted=measured[ACCEPTED], rejected=measured[REJECTED], seen=measured[SEEN], deleted=measured[DELETED]
+    )
 
 
 def reasons(work: Examined, measured: Row) -> dict[str, int]:
@@ -139,7 +150,7 @@ def reasons(work: Examined, measured: Row) -> dict[str, int]:
         each = work.rows.where(F.col("_lane") == REJECTED).select(F.explode("_reasons").alias("reason")).groupBy("reason").count()
         return {row["reason"]: int(row["count"]) for row in sorted(each.collect(), key=lambda row: str(row["reason"]))}
     found = {check.reason: int(measured[f"r{position}"]) for position, check in enumerate(work.checks) if check.rejects}
-    return {reason: rows for reason, rows in (found | {COPY: int(measured["copies"])}).items() if rows}
+    return {reason: rows for reason, rows in (found | {reason: int(measured[reason]) for reason in (COPY, SAME_KEY)}).items() if rows}
 
 
 def rule_results(work: Examined, measured: Row, related: Related) -> tuple[RuleResult, ...]:
@@ -163,6 +174,7 @@ def bronze_rows(work: Examined, batch: Batch, system: str) -> DataFrame:
         "_ingest_ts": F.lit(batch.ingest_time),
         "_source_system": F.lit(system),
         "_run_id": F.lit(batch.run),
+        "_lane": F.when(F.col("_lane") == DELETED, ACCEPTED).otherwise(F.col("_lane")),
     }
     rows = work.rows if work.replay else work.rows.where(F.col("_lane") != SEEN)
     order = bronze_schema(work.table).names
@@ -177,7 +189,7 @@ def lookback_filter(table: Table, batch: Batch, earliest: datetime) -> Column:
     """The rows of bronze that a lookback from `earliest` may show again: of lower batches, at positions before the window."""
     if table.source is None:
         raise ContractError(f"{table.file}: {table.name} has no source")
-    position = column(table.source.watermark.column).cast("timestamp")
+    position = column(table.source.windows.column).cast("timestamp")
     return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
 
 
@@ -199,11 +211,12 @@ def conformed(raw: DataFrame, table: Table) -> DataFrame:
             kind = given[item.name].simpleString()
             raise SchemaMismatch(f"{table.name}: the source gives {item.name} as {kind}, which can never be {item.type}; mend {table.file}") from None
         cast += [value, column(item.name).alias(raw_name(item.name))]
-    return raw.select(*cast)
+    return raw.select(*cast, *([UNREAD] if UNREAD in raw.columns else []))
 
 
-def _checks(table: Table, *, carried: bool = False) -> tuple[Check, ...]:
-    """The contract's row rules, then what every contract demands: casts that hold, required values present. Masked values break no rule."""
+def _checks(table: Table, *, lines: bool = False, carried: bool = False) -> tuple[Check, ...]:
+    """The contract's row rules, then what every contract demands: casts that hold, required values present. Of `lines` of text, first of all
+    that they can be read. Values that are `carried` masked break no rule that would have to see clear ones."""
     presence = Presence(
         absent=lambda name: column(raw_name(name)).isNull(),
         uncast=lambda name: column(raw_name(name)).isNotNull() & column(name).isNull(),
@@ -216,7 +229,14 @@ def _checks(table: Table, *, carried: bool = False) -> tuple[Check, ...]:
             checks.append(Check(f"{item.name}.type", True, None, presence.uncast(item.name), F.lit(False), False))
         if item.required and ("expect_column_values_to_not_be_null", item.name) not in critical:
             checks.append(Check(f"{item.name}.required", True, None, presence.absent(item.name), F.lit(False), False))
-    return tuple(checks)
+    return _line_checks(checks) if lines else tuple(checks)
+
+
+def _line_checks(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """Of text: a line that cannot be read breaks nothing else, for nothing in it is known."""
+    unread = F.col(UNREAD).isNotNull()
+    readable = (replace(check, broken=check.broken & ~unread) for check in checks)
+    return (Check(BROKEN_LINE, True, None, unread, F.lit(False), sees_clear=False), *readable)
 
 
 def _rule_check(table: Table, check: RowCheck, *, carried: bool) -> Check:
@@ -251,7 +271,8 @@ def _original(table: Table, shown: Callable[[Column, Mask], Column]) -> Column:
     """What the source gave, as JSON of texts, masked where the contract masks."""
     marks = masked_columns(table)
     texts = []
-    for name in names(table):
+    made = table.source.made if table.source else ()
+    for name in (name for name in names(table) if name not in made):
         text = column(raw_name(name)).cast("string")
         texts.append((shown(text, marks[name]) if name in marks else text).alias(name))
     return F.to_json(F.struct(*texts), {"ignoreNullFields": "false"})
@@ -272,16 +293,24 @@ def _tell_seen(rows: DataFrame, known_ids: DataFrame | None, maybe_known: Column
     return joined.withColumn("_seen", F.col("_known_id").isNotNull()).drop("_known_id")
 
 
-def _split(rows: DataFrame, words: int, *, order: str) -> DataFrame:
+def _split(rows: DataFrame, table: Table, words: int, *, order: str) -> DataFrame:
     """Lanes. Of exact copies (the same row id, broken in the same way, the same before it was cast) the first keeps its lane, the rest are
-    rejected as copies."""
+    rejected as copies.
+
+    In a snapshot, different rows that hold and have one key are all rejected: neither is known to be the key's state.
+    """
     broken = [f"_broken_{word}" for word in range(words)]
     given = F.when(F.size("_reasons") > 0, F.col("_original"))  # two values that do not parse are two rows, though both are cast to NULL
     alike = Window.partitionBy("_seen", "_row_id", *broken, given).orderBy(order)
     numbered = rows.withColumn("_copy", (F.row_number().over(alike) > 1) & ~F.col("_seen"))
     reasons = F.when(F.col("_copy"), F.array_append("_reasons", F.lit(COPY))).otherwise(F.col("_reasons"))
     lane = F.when(F.col("_seen"), SEEN).when(F.size("_reasons") > 0, REJECTED).otherwise(ACCEPTED)
-    return numbered.withColumn("_reasons", reasons).withColumn("_lane", lane).drop("_seen", "_copy", "_looked_back")
+    numbered = numbered.withColumn("_reasons", reasons)
+    if table.source is not None and table.source.snapshot is not None:
+        rivals = F.count_if(F.size("_reasons") == 0).over(Window.partitionBy(*(column(name) for name in table.key)))
+        two = (F.size("_reasons") == 0) & (rivals > 1)
+        numbered = numbered.withColumn("_reasons", F.when(two, F.array(F.lit(SAME_KEY))).otherwise(F.col("_reasons")))
+    return numbered.withColumn("_lane", lane).drop("_seen", "_copy", "_looked_back")
 
 
 def _pointing_back(rows: DataFrame) -> DataFrame:

@@ -5,7 +5,6 @@ plans, in the UI and in the event log, where `spark.sql.redaction.string.regex` 
 """
 
 import hashlib
-from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -57,8 +56,3 @@ def looks_masked(text: Column, mask: Mask) -> Column:
     """Whether a value has the form that a mask gives; a clear one may have it by chance."""
     pattern = {"hmac": "^[0-9a-f]{64}$", "redact": r"^\[redacted\]$", "partial": r"^(\*{0,4}|(?s)\*+.{4})$"}[mask]
     return F.coalesce(text.rlike(pattern), F.lit(False))
-
-
-def without_mask_key(frame: DataFrame, keep: Sequence[str]) -> DataFrame:
-    """`keep` of a frame, and no trace of the key."""
-    return frame.select(*(F.col(f"`{name}`") for name in keep if name not in KEY_COLUMNS))

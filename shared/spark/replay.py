@@ -14,7 +14,16 @@ from pyspark.sql import functions as F
 
 from shared.core.errors import ContractError
 from shared.core.messages import Batch, Replay
-from shared.core.replay import COPY, KEY_UNKNOWN, NOT_AT_SOURCE, POINTER, asks_source, key_that_can_be_asked, rules_in_clear
+from shared.core.replay import (
+    BROKEN_LINE,
+    COPY,
+    NOT_AT_SOURCE,
+    POINTER,
+    asks_source,
+    key_that_can_be_asked,
+    rules_in_clear,
+    why_not_asked,
+)
 from shared.spark.frames import names
 from shared.spark.landing import ACCEPTED, OLDER_COLUMN, POINTER_COLUMN, REJECTED, Examined, checked, conformed, raw_name, told
 from shared.spark.masks import masked_columns
@@ -46,7 +55,7 @@ class Asking:
     def position(self) -> str:
         if self.table.source is None:
             raise ContractError(f"{self.table.file}: {self.table.name} has no source")
-        return self.table.source.watermark.column
+        return self.table.source.windows.column
 
 
 def open_rejects(bronze: DataFrame) -> DataFrame:
@@ -59,7 +68,11 @@ def open_rejects(bronze: DataFrame) -> DataFrame:
 
 
 def selected(rejects: DataFrame, replay: Replay) -> DataFrame:
-    """Those that a replay asks for. Rows with one pointer (alike once conformed, broken differently) go together: it closes them all."""
+    """Those that a replay asks for, and that can be judged again: of a line that could not be read nothing is known.
+
+    Rows with one pointer (alike once conformed, broken differently) go together: it closes them all.
+    """
+    rejects = rejects.where(~F.array_contains("_reasons", BROKEN_LINE))
     if not replay.rules and not replay.runs:
         return rejects
     wanted = F.lit(True)
@@ -75,7 +88,7 @@ def replayed(bronze: DataFrame, table: Table, batch: Batch, *, ask: Ask, key: by
     """Every open reject of the lower batches in `bronze` that the batch's replay selects, judged again: one row each.
 
     A row that holds now and is accepted in a lower batch already is seen. One that is wanted from the source, and of which there is none before
-    the table's position, stays rejected for what it was and for `not_at_source`; one whose key cannot be asked for, for `key_unknown`.
+    the table's position, stays rejected for what it was and for `not_at_source`; one that cannot be asked for, for why (`why_not_asked`).
     """
     if batch.replay is None:
         raise ContractError(f"{batch.batch_id} is no replay")
@@ -118,17 +131,20 @@ def _carried(rejects: DataFrame, table: Table) -> DataFrame:
 def _from_source(rejects: DataFrame, asking: Asking) -> DataFrame:
     """Each reject as its source holds it now, else as it was and for the same faults; in the columns of `checked`, with pointer and older texts."""
     table, texts = asking.table, F.from_json("_original", "map<string,string>")
+    if not asking.asked:
+        was = checked(_carried(rejects, table), table, key=asking.key, keep=(POINTER_COLUMN, OLDER_COLUMN, _HAD), carried=True)
+        return _as_it_was(was, asking, F.lit(why_not_asked(table)))
     sought = {_AT: texts.getItem(asking.position)} | {f"_key_{part}": texts.getItem(name) for part, name in enumerate(asking.asked)}
     given = _carried(rejects, table).withColumns(sought).drop("_original")
     was = checked(given, table, key=asking.key, keep=(POINTER_COLUMN, OLDER_COLUMN, _HAD, *sought), carried=True)
     keys = _keys_among(given, len(asking.asked))
-    return _as_found(was, asking, keys) if keys else _as_it_was(was, asking, F.lit(KEY_UNKNOWN))
+    return _as_found(was, asking, keys) if keys else _as_it_was(was, asking, F.lit(why_not_asked(table)))
 
 
 def _keys_among(rows: DataFrame, parts: int) -> list[tuple[str, ...]]:
     """The distinct keys that are whole. They are not classified: a key with a masked part is not asked for."""
     columns = [F.col(f"_key_{part}") for part in range(parts)]
-    return sorted(tuple(row) for row in rows.select(*columns).na.drop().distinct().collect()) if columns else []
+    return sorted(tuple(row) for row in rows.select(*columns).na.drop().distinct().collect())
 
 
 def _as_found(was: DataFrame, asking: Asking, keys: Sequence[tuple[str, ...]]) -> DataFrame:
@@ -139,7 +155,7 @@ def _as_found(was: DataFrame, asking: Asking, keys: Sequence[tuple[str, ...]]) -
     # of several rows with its key the very one, else one at the reject's own position, else the last
     ranked = F.transform(_FOUND, lambda row: F.struct(row["_original"] == F.col("_original"), row[_AT].eqNullSafe(F.col(_AT)), row.alias("row")))
     joined = was.join(_at_source(asking, keys), same_key, "left").withColumn(_BEST, F.array_max(ranked)["row"])
-    left = _as_it_was(joined, asking, F.when(whole, NOT_AT_SOURCE).otherwise(KEY_UNKNOWN), keep=(_BEST,))
+    left = _as_it_was(joined, asking, F.when(whole, NOT_AT_SOURCE).otherwise(why_not_asked(asking.table)), keep=(_BEST,))
     found = F.col(_BEST).isNotNull()
     return left.select(
         *(F.when(found, F.col(_BEST)[name]).otherwise(column(name)).alias(name) for name in left.columns if name not in _OF_REJECT),

@@ -6,6 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from shared.core.errors import BadState, EvidenceInvalid, SchemaMismatch
+from shared.core.files import FileObject
 from shared.core.messages import (
     Batch,
     BatchEvidence,
@@ -44,8 +45,10 @@ class SparkTables:
     def restore(self, table: Table, version: int, writer: Writer, guard: Guard) -> int:
         return self._store.restore(table, version, _meta(table, "restore", writer, restored_to=version), guard)
 
-    def land(self, table: Table, batch: Batch, *, holds_rows: bool, writer: Writer, guard: Guard) -> BatchEvidence:
-        return self._bronze.land(table, batch, self._latest_rows, holds_rows=holds_rows, writer=writer, guard=guard)
+    def land(
+        self, table: Table, batch: Batch, *, objects: tuple[FileObject, ...] = (), holds_rows: bool, writer: Writer, guard: Guard
+    ) -> BatchEvidence:
+        return self._bronze.land(table, batch, self._latest_rows, objects=objects, holds_rows=holds_rows, writer=writer, guard=guard)
 
     def write_errors(self, table: Table, batch: Batch, prefix: str) -> int:
         return self._bronze.write_errors(table, batch, prefix)
@@ -85,7 +88,8 @@ class SparkTables:
         if found != (change_set.digest, change_set.upserts, change_set.deletes):
             raise EvidenceInvalid(
                 f"{change_set.path} holds {found[1]} upserts, {found[2]} deletes, digest {found[0][:12]}; the gate passed {change_set.upserts} and "
-                f"{change_set.deletes}, digest {change_set.digest[:12]}. It changed after the gate: restore the objects' versions"
+                f"{change_set.deletes}, digest {change_set.digest[:12]}. It changed after the gate: restore the objects' versions. "
+                f"Or {table.file} lost a column since: deploy it as it was, run once, then drop the column"
             )
         if self._store.latest(table) is None:
             self.create(table, writer, guard)

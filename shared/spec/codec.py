@@ -18,6 +18,10 @@ class CodecError(ValueError):
     """A document does not have the shape of its type; the text says where and what was expected."""
 
 
+class NoTimeZone(CodecError):
+    """An instant that does not name its offset."""
+
+
 def to_json(value: Any) -> Any:
     """Plain JSON values (dict, list, str, int, float, bool, None) of a dataclass, tuple, mapping or scalar; datetimes become ISO 8601 UTC."""
     if dataclasses.is_dataclass(value):
@@ -46,11 +50,14 @@ def instant_text(value: datetime) -> str:
 
 
 def parse_instant(text: str) -> datetime:
-    """The UTC datetime of an ISO 8601 text that names its offset."""
-    value = datetime.fromisoformat(text)
-    if value.tzinfo is None:
-        raise CodecError(f"{text} has no time zone")
-    return value.astimezone(UTC)
+    """The UTC datetime of an ISO 8601 text that names its offset. Raises CodecError, also for an instant outside the years 1 to 9999."""
+    try:
+        value = datetime.fromisoformat(text)
+        if value.tzinfo is not None:
+            return value.astimezone(UTC)
+    except (ValueError, OverflowError) as odd:
+        raise CodecError(f"{text} is not an ISO 8601 instant") from odd
+    raise NoTimeZone(f"{text} has no time zone")
 
 
 @cache
@@ -103,7 +110,10 @@ def _decode_dataclass(cls: type[Any], data: Any, where: str) -> Any:
 def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
     if kind is datetime:
         _expect(isinstance(data, str), data, kind, where)
-        return parse_instant(data)
+        try:
+            return parse_instant(data)
+        except CodecError as odd:
+            raise CodecError(f"{where}: {odd}") from odd
     if kind is float:
         return float(_expect(isinstance(data, (int, float)) and not isinstance(data, bool), data, kind, where))
     if kind is int:

@@ -17,6 +17,7 @@ Severity = Literal["critical", "warning"]
 Mask = Literal["hmac", "redact", "partial"]
 RuleKind = Literal["row", "unique", "table", "relationship", "freshness"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
+FileFormat = Literal["csv", "json", "parquet"]
 
 STAGE_OF: Mapping[Layer, Stage] = {"bronze": "ingest", "silver": "refine", "gold": "stage"}
 
@@ -83,6 +84,8 @@ class Server:
     port: int | None
     database: str | None
     schema: str | None
+    location: str | None = None  # s3: the folder that patterns start from
+    format: FileFormat | None = None  # s3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,26 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A table without a usable position: every run reads it whole, and what is absent is deleted.
+
+    The engine fills two columns that the source does not have: `deleted` (boolean) and `at` (timestamp), the snapshot's instant.
+    """
+
+    min_share: float  # a snapshot smaller than this share of the rows known halts
+    deleted: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """Objects under a server's location. In `pattern` a * stays within a folder, ** does not."""
+
+    pattern: str
+    max_objects: int  # of one batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
     """A batch halts when its rejects exceed both parts."""
 
@@ -106,12 +129,29 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What a bronze table is pulled from. `relation` goes into SQL unquoted, so that one contract serves every database."""
+    """What a bronze table is pulled from, in one of three ways: by windows of a watermark, as whole snapshots, as files.
+
+    `relation` goes into SQL unquoted, so that one contract serves every database; of files it is their pattern.
+    """
 
     relation: str
-    watermark: Watermark
+    watermark: Watermark | None
     reject_tolerance: Tolerance
     servers: tuple[Server, ...]
+    snapshot: Snapshot | None = None
+    files: Files | None = None
+
+    @property
+    def windows(self) -> Watermark:
+        """The watermark of a source that is read by windows. Raises ValueError for another kind."""
+        if self.watermark is None:
+            raise ValueError(f"{self.relation} is not read by windows")
+        return self.watermark
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Columns of the contract that the engine fills and the source does not have."""
+        return () if self.snapshot is None else (self.snapshot.deleted, self.snapshot.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,11 @@ class Lake:
     def __init__(self, laptop: Laptop) -> None:
         self.laptop = laptop
         self.bucket = laptop.environment().bucket
-        self.state = DynamoState(laptop.environment().state_table, client=laptop.client("dynamodb"))
+
+    @property
+    def state(self) -> DynamoState:
+        """Of the laptop as it is up now: it listens elsewhere after each start."""
+        return DynamoState(self.laptop.environment().state_table, client=self.laptop.client("dynamodb"))
 
     def rows(self, name: str, *, version: int | None = None) -> list[dict]:
         """A table's rows at its certified version (or another), in no order."""

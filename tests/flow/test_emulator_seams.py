@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from local.children import start_time
 from local.deploy import deploy
 from local.laptop import Laptop
+from tests.flow.processes import processes_with
 from tests.flow.seams import stack
 
 
@@ -67,15 +67,18 @@ def woke_up(laptop, answer):
     return seen | {"arguments": seen["arguments"] | {"--answer": "…"}}, took
 
 
-def test_a_job_wakes_up_the_same_in_a_spare_driver_as_in_a_new_one(laptop):
-    """Same session, same arguments, same library: a spare hides the start-up and nothing else."""
+def test_a_job_wakes_up_the_same_in_a_driver_kept_ready_as_in_a_process_of_its_own(laptop):
+    """Same session, same arguments, same library, nothing of the job before: a driver kept ready hides the start-up and nothing else."""
     new, took_new = woke_up(laptop, "new")
-    until(lambda: list(laptop.home.glob("logs/glue/spare-*.log")))
+    until(lambda: list(laptop.home.glob("logs/glue/driver-*.log")))
 
-    spare, took_spare = woke_up(laptop, "spare")
+    first, took_first = woke_up(laptop, "first")
+    again, took_again = woke_up(laptop, "again")
 
-    print(f"new {took_new:.1f} s, spare {took_spare:.1f} s")
-    assert new == spare
+    print(f"new {took_new:.1f} s, kept ready {took_first:.1f} s, again {took_again:.1f} s")
+    processes = [seen.pop("process") for seen in (new, first, again)]
+    assert new == first == again
+    assert processes[0] != processes[1] == processes[2]
     assert [3, "hello from the zip", "__main__", "UTC", "UTC", True] == [new[k] for k in ("rows", "greeting", "name", "zone", "now", "has_run_id")]
     assert not new["sees_checkout"]
     assert {"--environment": "local", "--run": "r1", "--enable-metrics": "true", "--JOB_NAME": "probe", "--answer": "…"} == new["arguments"]
@@ -185,7 +188,7 @@ def test_the_lake_is_still_there_after_down_and_up(laptop):
 
 
 def test_a_killed_laptop_leaves_nothing_running_and_loses_no_answered_write(laptop):
-    """Spark, PostgreSQL and spares die with it; what DynamoDB answered is there afterwards, and lost jobs are not running for ever."""
+    """Spark, PostgreSQL and drivers die with it; what DynamoDB answered is there afterwards, and lost jobs are not running for ever."""
     laptop.client("glue").start_job_run(JobName="sleeps")
     until(lambda: processes_with("sleeps.py"))
     time.sleep(3.5)  # the run itself is saved every three seconds
@@ -203,17 +206,3 @@ def test_a_killed_laptop_leaves_nothing_running_and_loses_no_answered_write(lapt
 
 def keys(s3):
     return {held["Key"] for held in s3.list_objects_v2(Bucket=stack.BUCKET, Prefix="held-").get("Contents", [])}
-
-
-def processes_with(text):
-    found = []
-    for folder in os.listdir("/proc"):
-        if folder.isdigit() and int(folder) != os.getpid() and start_time(int(folder)):
-            try:
-                with open(f"/proc/{folder}/cmdline") as file:
-                    command = file.read().replace("\0", " ")
-            except OSError:
-                continue
-            if text in command:
-                found.append(command)
-    return found

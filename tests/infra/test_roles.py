@@ -21,6 +21,7 @@ WRITERS = {
     "SCHEDULED": {"plan"},
 }
 BUCKET = "arn:aws:s3:::sluice-prod-222222222222-eu-west-1/"
+DROP = "arn:aws:s3:::harbour-drop"
 # A bare star is allowed for these actions alone: AWS gives them no resources.
 WITHOUT_RESOURCES = {
     "cloudwatch:PutMetricData",
@@ -113,7 +114,7 @@ def test_gold_is_written_by_publish_alone(statements):
         ("commit", set()),
         ("report", {"_runs/*"}),
         ("fail", set()),
-        ("ingest", {"bronze/*", "_errors/bronze/*", "_evidence/*/ingest/*"}),
+        ("ingest", {"_windows/*", "bronze/*", "_errors/bronze/*", "_evidence/*/ingest/*"}),
         ("refine", {"silver/*", "_evidence/*/refine/*"}),
         ("stage", {"_staging/*", "_evidence/*/stage/*"}),
         ("publish", {"gold/*"}),
@@ -128,6 +129,11 @@ def test_a_step_writes_its_own_folders(statements, step, written):
 def test_lambdas_delete_no_object(statements):
     """Only Spark does, where it wrote."""
     assert not [step for step in ("plan", "gate", "commit", "report", "fail") if doing(statements, step, "s3:DeleteObject")]
+
+
+def test_plan_reads_what_an_unfinished_run_began_with(statements):
+    """It names the lake.json to deploy, and reads no evidence and no rows."""
+    assert {"_runs/*"} == folders(statements, "plan", "s3:GetObject")
 
 
 def test_gates_read_logs_and_never_rows(statements):
@@ -148,6 +154,17 @@ def test_secrets_are_read_by_ingest_alone(statements):
     ]
 
 
+def test_files_are_read_by_ingest_alone_and_only_where_a_contract_says(statements):
+    """Another environment's folder in the same bucket stays closed."""
+    readers = {step: [one for one in held if any(DROP in str(resource) for resource in listed(one["Resource"]))] for step, held in statements.items()}
+
+    listing, reading = readers.pop("ingest")
+    assert (["s3:ListBucket"], [DROP]) == (listed(listing["Action"]), listed(listing["Resource"]))
+    assert {"StringLike": {"s3:prefix": ["prod/gauges/*", "prod/gauges"]}} == listing["Condition"]
+    assert (["s3:GetObject"], [f"{DROP}/prod/gauges/*"]) == (listed(reading["Action"]), listed(reading["Resource"]))
+    assert not any(readers.values())
+
+
 def test_runs_are_stopped_by_fail_and_the_machine_alone(statements):
     """plan may look, and must not touch another run's jobs."""
     assert {"fail", "machine"} == {step for step in statements if doing(statements, step, "glue:BatchStopJobRun")}
@@ -160,14 +177,16 @@ def test_no_action_holds_a_star(statements):
 
 
 def test_a_bare_star_stands_only_where_aws_knows_no_resource(statements):
-    """Every other star ends a folder of the lake's bucket or the name of an execution."""
+    """Every other star ends a folder of the lake's bucket or of a source, or the name of an execution."""
     for step, held in statements.items():
         for one in held:
             for resource in listed(one["Resource"]):
                 if resource == "*":
                     assert set(listed(one["Action"])) <= WITHOUT_RESOURCES, step
                 elif isinstance(resource, str) and "*" in resource:
-                    assert resource.startswith((BUCKET, "arn:aws:states:eu-west-1:222222222222:execution:sluice-prod:")), step
+                    assert resource.startswith((BUCKET, f"{DROP}/prod/gauges/*", "arn:aws:states:eu-west-1:222222222222:execution:sluice-prod:")), (
+                        step
+                    )
 
 
 def test_a_star_without_a_reason_stops_the_synthesis(tmp_path):

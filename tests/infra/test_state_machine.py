@@ -194,6 +194,17 @@ def test_a_failure_that_cannot_be_recorded_still_ends_the_run(run):
     assert "report could not be written" in done.cause
 
 
+def test_a_committed_run_ends_as_its_record_says_without_its_report_too(run):
+    """The answer of the commit and the report are both lost: people are still not told to run again what is true."""
+    lost = {"commit": raises("States.Timeout"), "report": raises("States.Timeout")}
+
+    passed = run(answers(**lost, fail={"status": "passed", "released": False}))
+    blocked = run(answers(**lost, fail={"status": "blocked", "released": False}))
+
+    assert ("SUCCEEDED", ["fail", "report"]) == (passed.status, passed.order[-2:])
+    assert ("FAILED", "TablesBlocked") == (blocked.status, blocked.error)
+
+
 def test_the_emulator_accepts_the_definition():
     """Every expression parses."""
     assert stepfunctions._validate_definition_jsonata(definition(environment())) is None

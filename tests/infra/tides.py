@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from shared.spec.environment import Environment, Schedule, Secrets, Workers
-from shared.spec.lake import Column, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
+from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
 
 
 def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2):
@@ -23,7 +23,7 @@ def environment(name="local", *, account="000000000000", keeps_data=False, sched
 def lake():
     """Tides: a source in two groups, silver merged from it, gold derived."""
     tides = table("bronze.tides", load="append", source=source())
-    gauges = table("bronze.gauges", load="append", source=source(), group="slow")
+    gauges = table("bronze.gauges", load="append", source=files_source(), group="slow")
     merged = table("silver.tides", load="merge", inputs=("bronze.tides",))
     daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True)
     environments = [
@@ -80,3 +80,23 @@ def source():
         reject_tolerance=Tolerance(share=0.01, rows=20),
         servers=(Server(name="tower", type="postgres", environment="local", host="127.0.0.1", port=5432, database="harbour", schema="public"),),
     )
+
+
+def files_source():
+    servers = tuple(
+        Server(
+            name="drop",
+            type="s3",
+            environment=name,
+            host=None,
+            port=None,
+            database=None,
+            schema=None,
+            location=f"s3://harbour-drop/{name}/gauges",
+            format="csv",
+        )
+        for name in ("local", "dev", "prod")
+    )
+    tolerance = Tolerance(share=0.01, rows=20)
+    files = Files(pattern="*.csv", max_objects=100)
+    return Source(relation="*.csv", watermark=None, reject_tolerance=tolerance, servers=servers, files=files)

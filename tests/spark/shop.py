@@ -1,16 +1,25 @@
 """A small lake for Spark tests: contracts as dataclasses, a source that gives frames, and tables in a folder."""
 
+import hashlib
 import itertools
 import json
+import shutil
+import tempfile
+import uuid
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+from deltalake import write_deltalake
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_type
+from pyspark.sql.types import StructType
 
 from shared.core.layout import batch_id, table_path
 from shared.core.messages import Batch, Replay
 from shared.core.ports import SourceClock, Writer
+from shared.spark.frames import contract_schema
 from shared.spark.tables import SparkTables
 from shared.spec.lake import Column, Lake, Relationship, Rule, Server, Source, Table, Tolerance, Watermark
 
@@ -106,15 +115,19 @@ class FakeSources:
 
     def window(self, table, lo, hi):
         self.reads += 1
-        given = self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
+        given = self.spark.createDataFrame(_arrow_table(self.rows[table.name], StructType.fromDDL(self.schemas[table.name])))
         position = F.col(table.source.watermark.column).cast("timestamp")
         return given.where((position >= F.lit(lo)) & (position < F.lit(hi)))
 
     def by_keys(self, table, keys):
         self.asked.append(list(keys))
-        given = self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
+        given = self.spark.createDataFrame(_arrow_table(self.rows[table.name], StructType.fromDDL(self.schemas[table.name])))
         texts = F.array(*(F.col(name).cast("string") for name in table.key))
         return given.where(texts.isin(*(F.array(*map(F.lit, key)) for key in keys)))
+
+    def snapshot(self, table):
+        self.reads += 1
+        return self.spark.createDataFrame(self.rows[table.name], self.schemas[table.name])
 
     def null_positions(self, table):
         return self.nulls
@@ -226,8 +239,10 @@ class Shop:
         self.guards += 1
 
     def create(self, *tables):
+        """Version 0 of each table. Spark makes it once per contract; later ones are copies of its files."""
         for one in tables:
-            self.tables.create(one, WRITER, self.guard)
+            blank = _blank(self.spark, one)
+            shutil.copytree(blank / table_path(one), self.root / table_path(one))
 
     def land(self, seq, rows, lo, hi, *, of=ORDERS, holds_rows=False):
         self.sources.rows[of.name] = rows
@@ -240,25 +255,25 @@ class Shop:
             of, replace(batch(of, seq, position, position), replay=selector), holds_rows=holds_rows, writer=WRITER, guard=self.guard
         )
 
-    def lay(self, seq, rows):
-        """Accepted rows of a batch as landing would leave them, without landing: for tests of what reads bronze."""
-        given = self.spark.createDataFrame(rows, ORDERS_GIVEN).coalesce(1)
+    def lay(self, seq, rows, *, of=ORDERS):
+        """Accepted rows of a batch as landing would leave them, without landing and without Spark: for tests of what reads bronze."""
+        count = len(rows)
         lead = {
-            "_run_date": "DATE'2026-12-11'",
-            "_batch_id": f"'{batch_id(ORDERS, seq)}'",
-            "_lane": "'accepted'",
-            "_row_id": "uuid()",
-            "_ingest_ts": "TIMESTAMP'2026-12-11'",
-            "_source_system": "'laptop'",
-            "_reasons": "CAST(array() AS array<string>)",
-            "_original": "CAST(NULL AS string)",
+            "_run_date": pa.array([date(2026, 12, 11)] * count, pa.date32()),
+            "_batch_id": pa.array([batch_id(of, seq)] * count, pa.string()),
+            "_lane": pa.array(["accepted"] * count, pa.string()),
+            "_row_id": pa.array([str(uuid.uuid4()) for _ in rows], pa.string()),
+            "_ingest_ts": pa.array([at(40)] * count, pa.timestamp("us", "UTC")),
+            "_source_system": pa.array(["laptop"] * count, pa.string()),
+            "_reasons": pa.array([[]] * count, pa.list_(pa.string())),
+            "_original": pa.array([None] * count, pa.string()),
         }
-        own = [f"CAST({item.name} AS {item.type}) AS {item.name}" for item in ORDERS.columns]
-        laid = given.selectExpr(*(f"{value} AS {name}" for name, value in lead.items()), *own)
-        laid.write.format("delta").mode("append").save(str(self.root / table_path(ORDERS)))
+        own = _arrow_table(rows, contract_schema(of))
+        laid = pa.table(lead | dict(zip(own.column_names, own.columns, strict=True)))
+        write_deltalake(str(self.root / table_path(of)), laid, mode="append", partition_by=["_run_date", "_lane"])
 
-    def merge(self, of=SILVER_ORDERS, *, after, up_to, rebuild=False):
-        return self.tables.merge(of, ORDERS, after_seq=after, up_to_seq=up_to, rebuild=rebuild, writer=WRITER, guard=self.guard)
+    def merge(self, of=SILVER_ORDERS, origin=ORDERS, *, after, up_to, rebuild=False):
+        return self.tables.merge(of, origin, after_seq=after, up_to_seq=up_to, rebuild=rebuild, writer=WRITER, guard=self.guard)
 
     def stage(self, of, inputs, *, version, rebuild=False, overlays=None):
         path = f"_staging/run-1/1/jr_1/{next(self._staged)}/{of.name}"
@@ -284,3 +299,20 @@ class Shop:
 
 def with_columns(of, *added, **changes):
     return replace(of, columns=(*of.columns, *added), **changes)
+
+
+_BLANKS = tempfile.TemporaryDirectory(prefix="sluice-blanks-")
+
+
+def _blank(spark, of):
+    folder = Path(_BLANKS.name) / hashlib.sha256(repr(of).encode()).hexdigest()
+    if not folder.exists():
+        Shop(spark, folder).tables.create(of, WRITER, lambda: None)
+    return folder
+
+
+def _arrow_table(rows, schema):
+    """Rows of a schema as Arrow, which Spark and Delta take without a Python worker."""
+    kinds = [to_arrow_type(field.dataType) for field in schema]
+    columns = [pa.array([row[position] for row in rows]).cast(kind) for position, kind in enumerate(kinds)]
+    return pa.table(columns, names=schema.names)

@@ -220,6 +220,8 @@ def test_a_contract_may_gain_a_column_and_not_change_one(shop):
     other = replace(wider, columns=tuple(replace(c, type="bigint") if c.name == "quantity" else c for c in wider.columns))
     with pytest.raises(SchemaMismatch, match="quantity: int instead of bigint"):
         shop.land(3, [], at(2), at(3), of=other)
+    with pytest.raises(SchemaMismatch, match="note: string instead of nothing"):
+        shop.land(3, [], at(2), at(3))
 
 
 def test_rejects_are_files_that_are_replaced_together(shop, tmp_path):

@@ -198,6 +198,17 @@ def test_a_published_commit_carries_the_gates_digest_and_the_intents_run(gold):
     assert gold.tables.publish(CUSTOMERS, ref, "deletes", meta_run="run-0", writer=WRITER, guard=gold.guard) is None
 
 
+def test_a_change_sets_digest_holds_when_its_contract_gained_a_column_meanwhile(gold):
+    """A killed publish is finished by the next deployment's code."""
+    silver = gold.trade([order(1)])
+    path, done = gold.stage(CUSTOMERS, gold.inputs(CUSTOMERS, silver, {})[1], version=None, rebuild=True)
+    ref = ChangeSetRef(table=CUSTOMERS.name, path=path, digest=done.digest, base_version=None, upserts=done.upserts, deletes=done.deletes)
+
+    gold.tables.publish(with_columns(CUSTOMERS, column("most", "int")), ref, "upserts", meta_run="run-0", writer=WRITER, guard=gold.guard)
+
+    assert gold.rows(CUSTOMERS, "most") == [(None,)]
+
+
 def test_a_gold_table_may_gain_a_column_and_not_change_one(gold):
     """The MERGE adds the column; anything else halts the table before it is staged."""
     silver = gold.trade([order(1, customer="C1"), order(2, customer="C2")])
@@ -257,3 +268,16 @@ def test_sql_that_cannot_be_published_halts_its_table_without_showing_a_value(go
         refused("SELECT customer_id, sum(amount) AS spent FROM silver.orders GROUP BY customer_id")
     with pytest.raises(ContractError, match="lake/gold/customers.yaml: the SQL does not resolve"):
         refused("SELECT customer_id, count(*) AS orders, sum(amoun) AS spent FROM silver.orders GROUP BY customer_id")
+
+
+def test_affected_keys_that_cannot_be_computed_halt_their_table_without_showing_a_value(gold):
+    """A key is cast before anything is compared: what it fails on is a row's, and stays out of the message."""
+    gold.run(gold.trade([order(1, customer="C1")]), tables=(CUSTOMERS,))
+    silver = gold.trade([order(2, customer="C-4711", days=1.5)])
+    version, inputs = gold.inputs(CUSTOMERS, silver, {})
+    casting = replace(CUSTOMERS, affected_sql="SELECT cast(cast(customer_id AS int) AS string) AS customer_id FROM changed.silver.orders")
+
+    with pytest.raises(DataRejected, match=r"gold\.customers: a row cannot be computed \(CAST_INVALID_INPUT\)") as failed:
+        gold.stage(casting, inputs, version=version)
+
+    assert "4711" not in str(failed.value)

@@ -179,3 +179,19 @@ def test_rows_are_found_by_key_wherever_they_stand_and_no_key_is_read_as_sql(spa
     assert {"O1", odd} == {row["order_id"] for row in by_key.collect()}
     assert [("O2", Decimal("2.5"))] == [(row["order_id"], row["amount"]) for row in by_pair.collect()]
     assert by_key.columns == [item.name for item in ORDERS.columns]
+
+
+def test_a_refusal_that_would_show_a_value_gives_its_sqlstate_alone(spark, port):
+    """The database writes the value it cannot read into its sentence; it would stand in the evidence and the alert."""
+    with psycopg.connect(_dsn(port), autocommit=True) as connection:
+        connection.execute(
+            "create view sales.broken as select (order_id || '@example.com')::int::text as order_id, amount, ordered_on, updated_at from sales.orders"
+        )
+        connection.execute("insert into sales.orders values ('ann', 1, '2026-02-28', %s, '{}')", (NOON,))
+    broken = replace(ORDERS, source=replace(ORDERS.source, relation="sales.broken"))
+    found = sources(spark, port)
+
+    with pytest.raises(DataRejected, match=r"refuses the query; it said: SQLSTATE 22P02\.") as refused:
+        found.patiently(broken, lambda: found.window(broken, NOON, NOON + timedelta(days=1)).collect())
+
+    assert "ann@" not in str(refused.value)

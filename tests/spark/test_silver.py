@@ -147,7 +147,7 @@ def test_a_table_is_created_once_with_its_feed_and_our_metadata(shop):
     assert detail["properties"]["delta.enableDeletionVectors"] == "false"
     assert shop.read(SILVER_ORDERS).columns[0] == "_deleted"
     with pytest.raises(BadState, match="there is a table"):
-        shop.create(SILVER_ORDERS)
+        shop.tables.create(SILVER_ORDERS, WRITER, shop.guard)
 
 
 def test_checks_count_live_rows_alone(shop):

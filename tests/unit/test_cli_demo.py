@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cli import shop as shop_module
-from cli.demo import QUESTIONS, _start_afresh, read_questions
+from cli.demo import QUESTIONS, _start_afresh, read_questions, refuse_own_database
 from cli.errors import Misused
 from cli.follow import Look
 from cli.lakes import Desk, open_lake
@@ -40,7 +40,7 @@ class FakeLaptop:
 
 
 def test_a_fresh_lake_keeps_the_users_own_files(tmp_path):
-    """`make run` may be repeated; secrets.toml is nobody's to delete, nor is what we did not make."""
+    """`make run` may be repeated; what we did not make is nobody's to delete."""
     for made in ("state/x", "s3/y", "logs/z"):
         (tmp_path / made).mkdir(parents=True)
     for file in ("ledger.json", "secrets.toml", "notes.txt"):
@@ -51,6 +51,15 @@ def test_a_fresh_lake_keeps_the_users_own_files(tmp_path):
 
     assert ["notes.txt", "secrets.toml"] == sorted(path.name for path in tmp_path.iterdir())
     assert 1 == laptop.downs
+
+
+def test_the_demo_does_not_touch_a_lake_on_the_users_own_database(tmp_path):
+    """It would remove that lake and hold the shop's faults against it."""
+    refuse_own_database(tmp_path)
+    (tmp_path / "secrets.toml").write_text("[servers.shop]")
+
+    with pytest.raises(Misused, match="sluice --home .local/demo demo"):
+        refuse_own_database(tmp_path)
 
 
 def test_the_demos_questions_ask_tables_of_the_shipped_lake(tmp_path):

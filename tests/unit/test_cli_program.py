@@ -35,6 +35,7 @@ def test_every_command_that_was_promised_is_there():
         ("rejects", "list"),
         ("rejects", "show"),
         ("rejects", "replay"),
+        ("contracts", "diff"),
         ("local", "up"),
         ("local", "down"),
         ("local", "status"),

@@ -141,4 +141,6 @@ def test_a_replay_is_refused_while_a_batch_is_pending(desk):
     for more in ((), ("--dry-run",)):
         refused = desk.sluice("rejects", "replay", "bronze.orders", *more)
         assert 1 == refused.exit_code
-        assert f"ReplayRefused: bronze.orders: {waiting.batch_id} must be certified before rejects are replayed: `sluice run` first" in refused.stderr
+        assert (
+            f"RequestRefused: bronze.orders: {waiting.batch_id} must be certified before rejects are replayed: `sluice run` first" in refused.stderr
+        )

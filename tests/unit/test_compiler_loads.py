@@ -52,10 +52,6 @@ WRONG = [
     Wrong("tolerance", ORDERS, "share: 0.05", "share: 5", "share: 5", "'share' cannot be 5", "from 0 to 1"),
     Wrong("tolerance without rows", ORDERS, ", rows: 50", "", "reject_tolerance", "'rows' is missing", "whole number"),
     Wrong(
-        "snapshot", ORDERS, "watermark: {", "snapshot: {min_share: 0.5}\n      # {", "snapshot", "'snapshot' sources are not supported", "watermark"
-    ),
-    Wrong("files", ORDERS, "load: append", "files: {pattern: '*'}\n      load: append", "files", "'files' sources are not supported", "watermark"),
-    Wrong(
         "parallel",
         ORDERS,
         "load: append",

@@ -1,19 +1,20 @@
 """The gate fails closed: evidence that is missing, foreign, stale or at odds with the Delta log halts its table, whatever it claims."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tests.machine import Machine
+from tests.machine import Machine, rule, small_lake
 from tests.unit.test_protocol import assert_whole, run_until_caught_up, trade
 
 ORDERS = {"ingest": "bronze.orders", "refine": "silver.orders", "stage": "gold.fact_sales"}
 
 
-def tampered(stage, change):
+def tampered(stage, change, **lake):
     """A second day whose evidence of one stage is changed between the job and the gate."""
-    machine = Machine()
+    machine = Machine(**lake)
     trade(machine, 1)
     run_until_caught_up(machine)
     trade(machine, 2)
@@ -48,6 +49,15 @@ def in_counts(**changes):
     return lambda document: in_batch(counts=document["batches"][0]["counts"] | changes)(document)
 
 
+def in_more(document, rows):
+    counts = document["batches"][0]["counts"]
+    return in_counts(read=counts["read"] + rows, seen=counts["seen"] + rows)(document)
+
+
+def in_rules(**changes):
+    return lambda document: in_batch(rules=[rule | changes for rule in document["batches"][0]["rules"]])(document)
+
+
 def in_change_set(**changes):
     return lambda document: document | {"change_set": document["change_set"] | changes}
 
@@ -60,6 +70,7 @@ ANYWHERE = {
     "an older fence's": setting(fence=1),
     "another table's": setting(table="bronze.products"),
     "another contract's": setting(contract_hash="other"),
+    "of a table elsewhere": setting(path="silver/elsewhere"),
     "with a problem": setting(problem="the source has no column order_id"),
 }
 WITH_RULES = {
@@ -87,6 +98,14 @@ BAD = (
         ("ingest", "of another version", in_batch(version=1)),
         ("ingest", "with another digest", in_batch(digest="other")),
         ("ingest", "that says nothing was written", in_batch(version=None, digest=None)),
+        ("ingest", "that counts more read and seen than its commit", lambda document: in_more(document, 7)),
+        ("ingest", "that counts other broken rules than its commit", in_rules(unexpected=1)),
+        ("ingest", "that counts rows without position", in_batch(null_positions=1)),
+        ("ingest", "with other reasons than its commit", in_batch(reasons={"made up": 1})),
+        ("ingest", "of a batch of another job", in_batch(glue_run="jr-0")),
+        ("ingest", "with an instant that is none", in_batch(hi="yesterday")),
+        ("ingest", "with an instant that UTC cannot say", in_batch(hi="0001-01-01T00:00:00+14:00")),
+        ("refine", "of another job", setting(glue_run="jr-0")),
         ("refine", "of an older version", setting(version=0)),
         ("refine", "of no version", setting(version=None)),
         ("refine", "with another digest", setting(digest="other")),
@@ -111,6 +130,22 @@ def test_evidence_that_cannot_be_believed_halts_its_table(stage, name, change):
     assert before["gold.dim_product"] == machine.latest("gold.dim_product")
     run_until_caught_up(machine)
     assert_whole(machine)
+
+
+@pytest.mark.parametrize("observed", ["yesterday", "2026-01-01T00:00:00", 7])
+def test_an_age_that_cannot_be_told_is_not_believed(observed):
+    """Whatever the rule's severity: evidence that does not parse was not made by our job, and must not take the run down either."""
+    freshness = replace(rule("fresh", kind="freshness", severity="warning"), kwargs={"max_age_seconds": 10}, element="at")
+    lake = small_lake()
+    lake = replace(lake, tables=tuple(replace(t, rules=(*t.rules, freshness)) if t.name == "silver.orders" else t for t in lake.tables))
+
+    def age(document):
+        return document | {"rules": [item | {"observed": observed} if item["rule"] == "fresh" else item for item in document["rules"]]}
+
+    machine, status, _ = tampered("refine", age, lake=lake)
+
+    assert "blocked" == status
+    assert "halt" == machine.state._runs[f"run-{machine.number}"].verdicts["refine"]["silver.orders"]
 
 
 def test_a_commit_that_nobody_recorded_halts_the_silver_table():

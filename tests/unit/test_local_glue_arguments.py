@@ -27,7 +27,7 @@ def test_the_script_gets_all_but_what_glue_takes():
 
 
 def test_jobs_that_differ_only_in_their_run_can_share_a_kind_of_process():
-    """That is what lets a spare driver take the next stage's job."""
+    """That is what lets a driver kept ready take the next stage's job."""
     common = {"--conf": "a=1", "--extra-py-files": "s3://b/1.zip, s3://b/2.zip", "--datalake-formats": "delta"}
 
     assert submission({**common, "--run": "r1"}) == submission({**common, "--run": "r2", "--group": "g"})

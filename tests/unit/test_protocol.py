@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from shared.core.errors import ClaimRefused, DeployedMidRun, StaleFence
-from shared.core.messages import Plan
-from tests.fakes import START
+from shared.core.messages import LogCommit, Plan
+from tests.fakes import START, Version
 from tests.machine import Machine, dim_product, fact_sales, table
 
 AT = START
@@ -51,6 +51,16 @@ def assert_whole(machine: Machine) -> None:
     for name in ("gold.dim_product", "gold.fact_sales"):
         marks = [version.commit.meta for version in machine.tables.tables[name] if version.commit.meta.kind == "publish"]
         assert len(marks) == len({(meta.run, meta.digest, meta.phase) for meta in marks})
+
+
+def left_dead() -> Machine:
+    """A machine whose first run died with its job, and holds the lake."""
+    machine = Machine()
+    trade(machine, 1)
+    machine.dies_with_job = True
+    machine.world.faults = {40: "before"}
+    assert "dead" == machine.run()
+    return machine
 
 
 def run_until_caught_up(machine: Machine) -> list[str]:
@@ -318,11 +328,7 @@ def test_a_row_of_a_transaction_still_open_is_read_once_it_commits():
 
 def test_a_second_run_is_refused_with_who_holds_the_lake():
     """Two executions never write the same tables."""
-    machine = Machine()
-    trade(machine, 1)
-    machine.dies_with_job = True
-    machine.world.faults = {40: "before"}
-    assert "dead" == machine.run()
+    machine = left_dead()
     machine.world.faults = {}
     machine.executions._running.add("run-1")
 
@@ -348,6 +354,21 @@ def test_a_late_twin_of_a_claimed_group_stops_before_it_writes():
         machine._glue("run-9", 1, "ingest", "main")
 
     assert versions == {name: len(found) for name, found in machine.tables.tables.items()}
+
+
+def test_a_twin_of_a_live_claimant_writes_neither_a_claim_nor_a_row():
+    """Both Glue runs live: the first goes on as the only writer."""
+    machine = Machine()
+    trade(machine, 1)
+    machine.state._lock = replace(machine.state._lock, run="run-9", fence=1, lake_hash=machine.pinned.hash)
+    machine.state._claims["run-9", "ingest", "main"] = "jr-first"
+    machine.executions._glue["jr-first"] = "live"
+
+    with pytest.raises(ClaimRefused, match="jr-first, which is live"):
+        machine._glue("run-9", 1, "ingest", "main")
+
+    assert "jr-first" == machine.state._claims["run-9", "ingest", "main"]
+    assert {} == machine.tables.tables
 
 
 def test_a_job_with_an_old_fence_stops_before_it_writes():
@@ -383,6 +404,124 @@ def test_code_deployed_in_the_middle_of_a_run_stops_it():
         machine._glue("run-7", 1, "ingest", "main")
 
 
+def test_a_plan_repeated_by_newly_deployed_code_stops_its_run():
+    """Lambda's own retry may run the next deployment's code."""
+    machine = Machine()
+    machine.state._lock = replace(machine.state._lock, run="run-1", fence=1, lake_hash="another")
+
+    assert "failed" == machine.run()
+    assert machine.notify.alerts[-1]["text"].startswith("States.TaskFailed: DeployedMidRun")
+
+
+def test_a_run_whose_execution_was_stopped_is_closed_by_the_next_one():
+    """History does not show two runs running, whatever killed the first; nor does it lose what a run said of its own end."""
+    machine = left_dead()
+    assert "running" == machine.state._runs["run-1"].status
+    machine.world.faults = {}
+    machine.state._runs["run-0"] = replace(machine.state._runs["run-1"], run="run-0", status="failed", problem="its own words")
+
+    assert "passed" == machine.run()
+    machine.state._lock = replace(machine.state._lock, run="run-0", since=START)
+    assert "passed" == machine.run()
+
+    stopped = machine.state._runs["run-1"]
+    assert ("failed", "its execution ended without saying why") == (stopped.status, stopped.problem)
+    assert stopped.ended is not None
+    assert "its own words" == machine.state._runs["run-0"].problem
+
+
+@pytest.mark.parametrize("gone", ["gold.fact_sales", "gold.dim_product"])
+def test_a_table_taken_out_of_the_lake_with_its_publish_unfinished_says_what_to_deploy(gone):
+    """The intent can only go forward, by code that knows its tables; then the lake without the table runs."""
+    machine = killed_with_its_intent()
+    whole, tables = machine.lake, tuple(t for t in machine.lake.tables if gone not in (t.name, *t.inputs))
+    began = machine.pinned.hash
+    machine.lake = replace(whole, tables=tables)
+
+    assert "failed" == machine.run()
+
+    assert "BadState" in machine.notify.alerts[-1]["text"]
+    assert f"hash starts with {began[:12]}" in machine.notify.alerts[-1]["text"]
+    machine.lake = whole
+    assert "passed" == machine.run()
+    assert_whole(machine)
+    machine.lake = replace(whole, tables=tables)
+    assert "passed" == machine.run()
+
+
+def killed_with_its_intent() -> Machine:
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    trade(machine, 2)
+    machine.dies_with_job = True
+    machine.world.faults = {machine.world.effects + _effects_until(machine, "FakeState.put_intent"): "after"}
+    assert "dead" == machine.run()
+    machine.world.faults = {}
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("stage", "refused", "moved", "kept"),
+    [
+        ("ingest", "bronze.orders", "silver.products", "silver.orders"),
+        ("refine", "silver.orders", "silver.products", "gold.fact_sales"),
+        ("stage", "gold.fact_sales", "silver.orders", "gold.dim_product"),
+    ],
+)
+def test_a_table_whose_data_cannot_be_read_halts_alone(stage, refused, moved, kept):
+    """A required column is missing: that table says so, what hangs on it waits, the rest moves, and nothing is lost once it is mended."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before = {name: machine.content(name) for name in (moved, kept)}
+    trade(machine, 2)
+    machine.tables.refused = {refused}
+
+    status = machine.run()
+
+    assert "blocked" == status
+    assert "halt" == machine.state._runs[f"run-{machine.number}"].verdicts[stage][refused]
+    assert before[moved] != machine.content(moved)
+    assert before[kept] == machine.content(kept)
+    machine.tables.refused = set()
+    run_until_caught_up(machine)
+    assert_whole(machine)
+
+
+@pytest.mark.parametrize("lost", ["all", "the last run"])
+def test_bronze_of_a_lost_or_rewound_state_table_is_not_read_a_second_time(lost):
+    """The batches are there under their run date; frozen anew they would stand twice, and silver would read both."""
+    machine = Machine()
+    state = copy.deepcopy(machine.state)
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    if lost == "the last run":
+        state = copy.deepcopy(machine.state)
+    trade(machine, 2)
+    run_until_caught_up(machine)
+    versions = {name: len(found) for name, found in machine.tables.tables.items()}
+    machine.state = state
+    state.world = machine.world
+
+    assert "failed" == machine.run()
+
+    assert "restore the state table" in machine.notify.alerts[-1]["text"]
+    assert versions == {name: len(found) for name, found in machine.tables.tables.items()}
+
+
+def test_a_bronze_table_that_no_run_of_ours_began_is_not_written():
+    """Somebody else's table at our path is not overwritten."""
+    machine = Machine()
+    foreign = LogCommit(version=0, operation="WRITE", timestamp=START, meta=None, metrics={}, rows={})
+    machine.tables.tables["bronze.orders"] = [Version(content={}, commit=foreign)]
+    trade(machine, 1)
+
+    assert "failed" == machine.run()
+    assert "BadState: bronze.orders" in machine.notify.alerts[-1]["text"]
+    assert 1 == len(machine.tables.tables["bronze.orders"])
+
+
 def test_an_edited_definition_rebuilds_its_table_and_what_reads_it():
     """The definition hash alone makes the work; inputs did not move."""
     machine = Machine()
@@ -397,6 +536,94 @@ def test_an_edited_definition_rebuilds_its_table_and_what_reads_it():
 
     assert "passed" == status
     assert machine.content("gold.dim_product")["p1"]["title"] == "THING 1"
+
+
+def test_what_was_computed_from_a_halted_silver_table_stays_with_it():
+    """Its own rules may hold: its rows are those of a version that nobody certified, and that will be taken back."""
+    machine = Machine()
+    enriched = table("silver.enriched", "derive", inputs=("silver.orders",))
+    machine.lake = replace(machine.lake, tables=(*machine.lake.tables, enriched))
+    machine.tables.derivations["silver.enriched"] = lambda silver_orders: {key: row | {"rich": True} for key, row in silver_orders.items()}
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before = machine.state._certified.tables["silver.enriched"]
+    trade(machine, 2)
+    machine.tables.halting = {"silver.orders"}
+
+    status = machine.run()
+
+    assert "blocked" == status
+    assert "pass" == machine.state._runs[f"run-{machine.number}"].verdicts["refine"]["silver.enriched"]
+    assert before == machine.state._certified.tables["silver.enriched"]
+    machine.tables.halting = set()
+    run_until_caught_up(machine)
+    assert {key: row | {"rich": True} for key, row in machine.content("silver.orders").items()} == machine.content("silver.enriched")
+    assert_whole(machine)
+
+
+def test_a_source_that_starts_in_the_future_waits_without_stopping_the_others():
+    """No window opens yet, run after run; once one does, its rows arrive."""
+    machine = Machine()
+    opens = AT + timedelta(seconds=90)
+    machine.lake = with_source(machine.lake, "bronze.products", start_at=opens)
+
+    for day in (1, 2, 3):
+        trade(machine, day)
+        assert "passed" == machine.run()
+    machine.shop.rows["products"].append((opens, {"id": "first", "title": "first", "at": opens, "deleted": False}))
+    machine.world.now = opens + timedelta(seconds=1)
+    assert "passed" == machine.run()
+
+    assert {"first"} == set(machine.content("silver.products"))
+    assert {"o1", "o2", "o3"} <= set(machine.content("silver.orders"))
+
+
+def with_source(lake, name, **changes):
+    return replace(
+        lake,
+        tables=tuple(
+            replace(t, source=replace(t.source, watermark=replace(t.source.watermark, **changes))) if t.name == name else t for t in lake.tables
+        ),
+    )
+
+
+def test_a_batch_of_rejects_alone_starts_no_job_after_ingest():
+    """Silver reads accepted rows: there is nothing to refine, and the position moves all the same."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before, seq = machine.glue_number, machine.state._progress["bronze.orders"].seq
+    t = machine.world.now
+    machine.shop.rows["orders"].append((t, {"id": "bad", "amount": -1, "product": "p1", "at": t, "deleted": False}))
+    machine.world.now += timedelta(seconds=5)
+
+    status = machine.run()
+
+    assert "passed" == status
+    assert 1 == machine.glue_number - before
+    assert seq < machine.state._progress["bronze.orders"].seq
+    trade(machine, 2)
+    run_until_caught_up(machine)
+    assert_whole(machine)
+
+
+def test_a_run_that_changes_no_row_of_gold_starts_no_publish():
+    """An empty change set moves what its table consumed, and nothing else."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    before, gold = machine.glue_number, machine.state._certified.tables["gold.dim_product"]
+    t = machine.world.now
+    machine.shop.rows["products"].append((t, {"id": "p1", "title": "thing 1", "at": t, "deleted": False}))
+    machine.world.now += timedelta(seconds=5)
+
+    status = machine.run()
+
+    assert "passed" == status
+    assert 3 == machine.glue_number - before
+    assert gold.version == machine.state._certified.tables["gold.dim_product"].version
+    assert gold.consumed != machine.state._certified.tables["gold.dim_product"].consumed
+    assert_whole(machine)
 
 
 def redefined(lake, name):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.errors import ReplayRefused
+from shared.core.errors import RequestRefused
 from shared.core.messages import BatchCounts, BatchEvidence, Progress, Replay
 from shared.core.replay import asks_source, key_that_can_be_asked, replay_batch, sees_clear_values, totals_with
 from shared.core.totals import Totals
@@ -90,7 +90,7 @@ def test_a_replay_is_the_next_batch_and_moves_no_position():
     batch = replay_batch(CUSTOMERS, Progress(position=START, seq=4), replay, freezer)
 
     assert ("bronze.customers-0000000005", 5, START, START, replay) == (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.replay)
-    with pytest.raises(ReplayRefused, match="no committed position"):
+    with pytest.raises(RequestRefused, match="no committed position"):
         replay_batch(CUSTOMERS, Progress(position=None, seq=0), replay, freezer)
 
 

@@ -143,7 +143,7 @@ def test_a_replay_is_refused_while_a_batch_is_pending_and_says_which():
     assert "failed" == status
     said = machine.notify.alerts[-1]["text"]
     waiting = max(pending)
-    assert f"ReplayRefused: bronze.orders: {waiting} must be certified before" in said
+    assert f"RequestRefused: bronze.orders: {waiting} must be certified before" in said
     assert "`sluice run` first" in said
     assert pending == machine.state._pending["bronze.orders"]
     assert machine.state._lock.run is None

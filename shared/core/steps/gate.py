@@ -43,7 +43,7 @@ def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: D
 
 def _next_groups(lake: Lake, decision: GateDecision) -> tuple[str, ...]:
     if decision.stage == "stage":
-        return ("all",) if decision.change_sets else ()
+        return ("all",) if any(ref.upserts or ref.deletes or ref.base_version is None for ref in decision.change_sets) else ()
     return groups_of(lake, "refine" if decision.stage == "ingest" else "stage", decision.todo)
 
 

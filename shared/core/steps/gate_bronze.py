@@ -30,7 +30,7 @@ def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
         if entry is not None:
             entries[table.name] = entry
     blocked = held_back(bench.lake, docket.halted)
-    offered = {name: entry.consumed[name] for name, entry in entries.items()}
+    offered = {table.name: entries[table.name].consumed[table.name] if table.name in entries else 0 for table in bench.lake.sources}
     todo: list[str] = []
     for table in bench.lake.of_stage("refine"):
         if table.name not in blocked and has_work(table, bench.certified, offered | _certified_versions(bench), todo):
@@ -96,14 +96,16 @@ def _move(
         if verdict_of(findings) == "halt":
             break
         position = batch.hi if batch.replay is None else progress.position
-        progress = Progress(position=position, seq=batch.seq, totals=totals_with(progress, batch))
+        manifest = batch.manifest or progress.manifest
+        progress = Progress(position=position, seq=batch.seq, manifest=manifest, totals=totals_with(progress, batch))
         if batch.version is not None:
-            version, content = max(version, batch.version), batch.seq
+            version = max(version, batch.version)
+            content = batch.seq if batch.counts.accepted else content
     if entry is None and progress.seq == 0:
         return progress, None
     return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})
 
 
 def _totals(evidence: IngestEvidence) -> dict[str, int]:
-    names = ("read", "accepted", "rejected", "seen")
+    names = ("read", "accepted", "rejected", "seen", *(["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []))
     return {"batches": len(evidence.batches)} | {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}

@@ -10,7 +10,7 @@ from shared.spec.lake import Table
 
 
 def decide_silver(bench: Bench, docket: Docket) -> GateDecision:
-    """Entries of every silver table that passed or stayed, and the gold tables that have work."""
+    """Entries of every silver table that passed or stayed, and the gold tables that have work. What read a halted table stays, whatever it says."""
     before = bench.decision("ingest")
     earned = {}
     for name in before.todo:
@@ -18,6 +18,7 @@ def decide_silver(bench: Bench, docket: Docket) -> GateDecision:
         if entry is not None:
             earned[name] = entry
     blocked = held_back(bench.lake, dict(before.blocked) | docket.halted)
+    earned = {name: entry for name, entry in earned.items() if name not in blocked}
     kept = {
         t.name: bench.certified.tables[t.name] for t in bench.lake.of_stage("refine") if t.name in bench.certified.tables and t.name not in earned
     }

@@ -1,33 +1,27 @@
 """ingest: freeze windows, land each as one batch of bronze, write its rejects and the evidence. Read the source once a window, or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
-from shared.core.batches import holds_rows, last_commit, reissue, reusable
-from shared.core.errors import BadState, DataRejected, EvidenceInvalid
+from shared.core.batches import begun_by_us, holds_rows, last_commit, reissue, reusable, unknown_batches
+from shared.core.errors import BadState, DataRejected
+from shared.core.files import Manifest, next_manifest
+from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
-from shared.core.layout import errors_prefix, evidence_key, plan_key, table_path
-from shared.core.messages import Batch, BatchEvidence, IngestEvidence, Plan, Progress, Replay
+from shared.core.layout import errors_prefix, evidence_key, table_path
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress, Replay
 from shared.core.replay import replay_batch
-from shared.core.window import Freezer, next_batch, upper_bound
-from shared.spec.lake import Table
+from shared.core.steps.judging import read_plan
+from shared.core.window import Freezer, next_batch, next_files, next_snapshot, upper_bound
+from shared.spec.lake import Source, Table
 
 
 def ingest(ctx: JobContext) -> None:
     """Every source table of the job's group. A table whose data is refused halts alone; anything else ends the job, and the next run goes on."""
     claim_group(ctx)
-    replay = _plan(ctx).replay
-    for table in ctx.lake.sources:
-        if table.group == ctx.job.group:
-            _ingest_table(ctx, table, replay if replay is not None and replay.table == table.name else None)
-
-
-def _plan(ctx: JobContext) -> Plan:
-    """Raises EvidenceMissing, EvidenceInvalid."""
-    key = plan_key(ctx.job.run)
-    plan = ctx.documents.get(key, Plan)
-    if (plan.run, plan.fence) != (ctx.job.run, ctx.job.fence):
-        raise EvidenceInvalid(f"{key} belongs to run {plan.run}, fence {plan.fence}")
-    return plan
+    replay = read_plan(ctx.documents, ctx.job.run, ctx.job.fence).replay
+    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group]):
+        ctx.at_once([partial(_ingest_table, ctx, table, replay if replay and replay.table == table.name else None) for table in wave])
 
 
 def _ingest_table(ctx: JobContext, table: Table, replay: Replay | None) -> None:
@@ -55,16 +49,20 @@ def _ingest_table(ctx: JobContext, table: Table, replay: Replay | None) -> None:
 
 
 def _land_windows(ctx: JobContext, table: Table, replay: Replay | None) -> Iterator[BatchEvidence]:
-    base = _certified_version(ctx, table)
+    progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
+    base, commits = _certified_version(ctx, table, progress, pending)
     newest_below = base
-    for batch in _windows(ctx, table, replay):
-        evidence = _land(ctx, table, batch, base=base, newest_below=newest_below)
+    for batch in _windows(ctx, table, replay, progress, pending):
+        evidence = _land(ctx, table, batch, last_commit(commits, batch.batch_id), newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
 
 
-def _certified_version(ctx: JobContext, table: Table) -> int:
-    """The version whose successors may hold pending batches; creates a table that is not there."""
+def _certified_version(ctx: JobContext, table: Table, progress: Progress, pending: Sequence[Batch]) -> tuple[int, Sequence[LogCommit]]:
+    """The version whose successors may hold pending batches, and the log's commits since; creates a table that is not there.
+
+    Raises BadState for one that is not ours. One reading serves all batches: the job itself adds one commit a batch, after it asked for that batch's.
+    """
     path, entry = table_path(table), ctx.state.certified().tables.get(table.name)
     latest = ctx.delta_log.latest(path)
     if latest is None:
@@ -72,32 +70,36 @@ def _certified_version(ctx: JobContext, table: Table) -> int:
             raise BadState(
                 f"{table.name} is certified at version {entry.version} but there is no table at {path}; restore it from the bucket's versions"
             )
-        return ctx.tables.create(table, ctx.writer, ctx.guard)
+        return ctx.tables.create(table, ctx.writer, ctx.guard), ()
     if entry is not None and entry.version > latest:
         raise BadState(f"{table.name} is certified at version {entry.version} but its log ends at {latest}")
-    return 0 if entry is None else entry.version
+    commits = ctx.delta_log.commits(path, -1 if entry is None else entry.version)
+    unknown = unknown_batches(commits, pending, after_seq=progress.seq)
+    if unknown or (entry is None and not begun_by_us(commits)):
+        raise BadState(
+            f"{table.name} has data at {path} that no run of this lake froze or created ({', '.join(unknown[:5]) or 'its first version'}); "
+            "restore the state table to a point in time that knows it, or move it away"
+        )
+    return (0 if entry is None else entry.version), commits
 
 
-def _windows(ctx: JobContext, table: Table, replay: Replay | None) -> Iterator[Batch]:
+def _windows(ctx: JobContext, table: Table, replay: Replay | None, progress: Progress, known: Sequence[Batch]) -> Iterator[Batch]:
     """The windows left pending, then a replay that was asked for, then new ones: frozen before they are read, until caught up or `max_windows`."""
-    progress = ctx.state.progress(table.name)
-    pending = [batch for batch in ctx.state.pending(table.name) if batch.seq > progress.seq]
+    pending = [batch for batch in known if batch.seq > progress.seq]
     if replay is not None and pending and (pending[0].run, pending[0].replay) != (ctx.job.run, replay):
         raise BadState(f"{table.name}: plan found nothing pending, and there is {pending[0].batch_id} of run {pending[0].run}; run again")
     yield from pending[: ctx.max_windows]
-    freezer = Freezer(run=ctx.job.run, fence=ctx.job.fence, at=ctx.clock())
     if replay is not None and not pending:
-        pending.append(_freeze(ctx, table, progress, replay_batch(table, progress, replay, freezer)))
+        pending.append(_freeze(ctx, table, progress, replay_batch(table, progress, replay, _freezer(ctx))))
         yield pending[-1]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
-    bound = upper_bound(ctx.sources.clock(table), table.source.watermark)
-    while len(pending) < ctx.max_windows:
-        batch = next_batch(table, progress, pending, bound, freezer)
-        if batch is None:
-            return
+    kind = _file_windows if table.source.files else _snapshots if table.source.snapshot else _column_windows
+    for batch in kind(ctx, table, table.source, progress, pending):
         pending.append(_freeze(ctx, table, progress, batch))
         yield batch
+        if len(pending) >= ctx.max_windows:
+            return
 
 
 def _freeze(ctx: JobContext, table: Table, progress: Progress, batch: Batch) -> Batch:
@@ -108,12 +110,54 @@ def _freeze(ctx: JobContext, table: Table, progress: Progress, batch: Batch) -> 
     return batch
 
 
-def _land(ctx: JobContext, table: Table, batch: Batch, *, base: int, newest_below: int) -> BatchEvidence:
-    commit = last_commit(ctx.delta_log.commits(table_path(table), base), batch.batch_id)
+# Each of these gives the batches to freeze; the caller adds each to `pending` before it asks for the next.
+
+
+def _column_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    bound, freezer = upper_bound(ctx.sources.clock(table), source.windows), _freezer(ctx)
+    while (batch := next_batch(table, progress, pending, bound, freezer)) is not None:
+        yield batch
+
+
+def _snapshots(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    """One a run. While an earlier one is halted there is no other: every one behind it would wait, and be read again with it."""
+    if any(batch.outcome is not None and batch.outcome.verdict == "halt" for batch in pending):
+        return
+    batch = next_snapshot(table, progress, pending, ctx.sources.clock(table).now, _freezer(ctx))
+    if batch is not None:
+        yield batch
+
+
+def _file_windows(ctx: JobContext, table: Table, source: Source, progress: Progress, pending: Sequence[Batch]) -> Iterator[Batch]:
+    """From one listing; each manifest is written before its batch is pending. The first batch ever is frozen even if it is empty."""
+    if source.files is None:
+        raise ValueError(f"{table.name} is not read from files")
+    known = next((batch.manifest for batch in reversed(pending) if batch.manifest is not None), progress.manifest)
+    inventory = {} if known is None else ctx.documents.get(known, Manifest).inventory
+    listed = ctx.sources.objects(table)
+    while True:
+        frozen = next_manifest(source.files, listed, inventory)
+        first = progress.seq == 0 and not pending
+        if not frozen.objects and not first:
+            return
+        batch = next_files(table, progress, pending, _freezer(ctx))
+        check_writer(ctx)
+        ctx.documents.put(str(batch.manifest), frozen)
+        yield batch
+        inventory = frozen.inventory
+
+
+def _freezer(ctx: JobContext) -> Freezer:
+    return Freezer(run=ctx.job.run, fence=ctx.job.fence, at=ctx.clock())
+
+
+def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None, *, newest_below: int) -> BatchEvidence:
+    """`commit` is the batch's last one, of an earlier run."""
     if commit is not None and reusable(table, batch, commit, newest_below=newest_below):
         evidence, how = reissue(commit), "batch_reused"
     else:
-        evidence = ctx.tables.land(table, batch, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
+        objects = () if batch.manifest is None else ctx.documents.get(batch.manifest, Manifest).objects
+        evidence = ctx.tables.land(table, batch, objects=objects, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
         how = "batch_landed"
     if evidence.version is not None:
         ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run))

@@ -6,13 +6,14 @@ from datetime import datetime
 
 from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import GateRequest
-from shared.core.layout import evidence_key, gate_key
+from shared.core.layout import evidence_key, gate_key, plan_key
 from shared.core.messages import (
     Bypass,
     Certified,
     Finding,
     GateDecision,
     IngestEvidence,
+    Plan,
     TableEvidence,
     TableVerdict,
 )
@@ -59,6 +60,15 @@ class Docket:
             for name, verdict in self.verdicts.items()
             if verdict.verdict == "halt"
         }
+
+
+def read_plan(documents: Documents, run: str, fence: int) -> Plan:
+    """What plan let this very run touch. Raises EvidenceMissing, EvidenceInvalid."""
+    key = plan_key(run)
+    plan = documents.get(key, Plan)
+    if (plan.run, plan.fence) != (run, fence):
+        raise EvidenceInvalid(f"{key} belongs to run {plan.run}, fence {plan.fence}")
+    return plan
 
 
 def read_decision(documents: Documents, run: str, fence: int, stage: Stage) -> GateDecision:

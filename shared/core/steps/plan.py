@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from shared.core.errors import ContractError, LockHeld
+from shared.core.errors import BadState, ContractError, DeployedMidRun, LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of
 from shared.core.layout import plan_key
 from shared.core.messages import (
+    Intent,
     Lock,
     Plan,
     PlannedTable,
@@ -22,7 +23,8 @@ def plan(
 ) -> PlanAnswer:
     """Repeating it within one run gives the same fence.
 
-    Raises LockHeld naming the holder, LostRace when another run took the lock meanwhile, ReplayRefused.
+    Raises LockHeld naming the holder, LostRace when another run took the lock meanwhile, DeployedMidRun, RequestRefused for rejects that cannot
+    be replayed now, and BadState when an unfinished intent is of tables that this lake no longer has.
     """
     if request.scheduled is not None and state.take_schedule(request.scheduled, request.run) != request.run:
         log.event("schedule_already_run", scheduled=request.scheduled)
@@ -34,6 +36,7 @@ def plan(
     intent = state.intent()
     if intent is not None:
         log.warning("intent_without_commit", intent_run=intent.run)
+        _refuse_lost_tables(pinned.lake, intent, documents)
         return PlanAnswer(fence=fence, recover=intent.run, duplicate=False, groups=())
     lake = pinned.lake
     if request.replay is not None:
@@ -57,10 +60,11 @@ def _take_lock(request: PlanRequest, pinned: PinnedLake, state: State, execution
     read = state.lock()
     if read.run == request.run:
         if read.lake_hash != pinned.hash:
-            raise LockHeld(f"run {request.run} began with another lake.json: deployed mid-run; start again")
+            raise DeployedMidRun(f"run {request.run} began with another lake.json: deployed mid-run; start again")
         return read.fence
     if read.run is not None:
         _refuse_unless_over(read, request.machine, executions)
+        _close_record(read.run, state, at)
     state.take_lock(read, Lock(run=request.run, fence=read.fence + 1, since=at, lake_hash=pinned.hash))
     return read.fence + 1
 
@@ -75,6 +79,25 @@ def _refuse_unless_over(lock: Lock, machine: str, executions: Executions) -> Non
         raise LockHeld(f"the lake is held by run {holder}: it ended, but its Glue runs {', '.join(live)} have not; stop them or wait")
 
 
+def _close_record(run: str, state: State, at: datetime) -> None:
+    """Nobody else speaks for a run that was stopped or timed out. Before the lock moves: a plan killed in between comes here again."""
+    record = state.run(run)
+    if record is not None and record.status == "running":
+        state.fail_run(run, problem="its execution ended without saying why", at=at)
+
+
+def _refuse_lost_tables(lake: Lake, intent: Intent, documents: Documents) -> None:
+    """Half of its tables may be published already: it can only be finished, and by code that knows them."""
+    known = {table.name for table in lake.tables}
+    lost = [change_set.table for change_set in intent.change_sets if change_set.table not in known]
+    if lost:
+        began = documents.get(plan_key(intent.run), Plan).lake_hash
+        raise BadState(
+            f"run {intent.run} was about to publish {', '.join(lost)}, which this lake.json no longer has; "
+            f"redeploy the lake.json whose hash starts with {began[:12]} once, then run"
+        )
+
+
 def _new_record(run: str, fence: int, at: datetime) -> RunRecord:
     return RunRecord(run=run, fence=fence, status="running", started=at, ended=None, verdicts={}, counts={}, timings={}, problem=None)
 
@@ -85,6 +108,7 @@ def _planned(lake: Lake) -> tuple[PlannedTable, ...]:
 
 def _why(table: Table) -> str:
     if table.source is not None:
-        return f"every run reads the next windows of {table.source.relation}"
+        what = "new objects" if table.source.files else "a snapshot" if table.source.snapshot else "the next windows"
+        return f"every run reads {what} of {table.source.relation}"
     inputs = ", ".join(table.inputs) or "its own SQL"
     return f"when {inputs} moved since it was last computed, or its definition changed"

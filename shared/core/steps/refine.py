@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from shared.core.batches import begun_by_us
 from shared.core.errors import BadState, DataRejected
-from shared.core.job import JobContext, check_writer, claim_group
-from shared.core.layout import evidence_key, table_path
+from shared.core.job import JobContext, claim_group
+from shared.core.layout import table_path
 from shared.core.messages import (
     Certified,
     Entry,
@@ -15,30 +16,24 @@ from shared.core.messages import (
 )
 from shared.core.ports import InputRead, Written
 from shared.core.steps.judging import read_decision
+from shared.core.steps.working import work_through
 from shared.spec.lake import Table
 
 NOTHING = WriteCounts(inserted=0, updated=0, deleted=0, unchanged=0)
 
 
 def refine(ctx: JobContext) -> None:
-    """Every silver table of the job's group that has work, in dependency order."""
+    """Every silver table of the job's group that has work: in dependency order, those that do not read each other at once."""
     claim_group(ctx)
     decision = read_decision(ctx.documents, ctx.job.run, ctx.job.fence, "ingest")
     certified = ctx.state.certified()
     written: dict[str, int] = {}
-    refused: set[str] = set()
-    for name in decision.todo:
-        table = ctx.lake.table(name)
-        if table.group == ctx.job.group:
-            waits_for = refused.intersection(table.inputs)
-            if waits_for:
-                evidence = table_evidence(ctx, table, problem=f"waits for {min(waits_for)}")
-            else:
-                evidence = _refine_table(ctx, table, decision, certified, written)
-            if evidence.problem is not None:
-                refused.add(name)
-            check_writer(ctx)
-            ctx.documents.put(evidence_key(ctx.job.run, "refine", name), evidence)
+    work_through(
+        ctx,
+        decision.todo,
+        compute=lambda table: _refine_table(ctx, table, decision, certified, written),
+        stopped=lambda table, problem: table_evidence(ctx, table, problem=problem),
+    )
 
 
 def _refine_table(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, written: dict[str, int]) -> TableEvidence:
@@ -104,8 +99,7 @@ def _start_from_certified(ctx: JobContext, table: Table, entry: Entry | None) ->
 
 
 def _own_empty_version(ctx: JobContext, table: Table) -> int:
-    first = next(iter(ctx.delta_log.commits(table_path(table), -1)), None)
-    if first is None or first.version != 0 or first.meta is None or first.meta.kind != "create":
+    if not begun_by_us(ctx.delta_log.commits(table_path(table), -1)):
         raise BadState(
             f"{table.name} has data at {table_path(table)} that no run of this lake certified or created; "
             "move it away, or restore the state table to the point in time that certified it"

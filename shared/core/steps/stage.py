@@ -1,8 +1,9 @@
 """stage: compute each gold table's change set against silver as this run's gate passed it and gold as certified. Gold itself is not touched."""
 
+from shared.core.batches import begun_by_us
 from shared.core.errors import BadState, DataRejected
-from shared.core.job import JobContext, check_writer, claim_group
-from shared.core.layout import evidence_key, staging_path, table_path
+from shared.core.job import JobContext, claim_group
+from shared.core.layout import staging_path, table_path
 from shared.core.messages import (
     Certified,
     ChangeSetRef,
@@ -13,6 +14,7 @@ from shared.core.messages import (
 from shared.core.ports import InputRead, Staged
 from shared.core.steps.judging import read_decision
 from shared.core.steps.refine import NOTHING
+from shared.core.steps.working import work_through
 from shared.spec.lake import Table
 
 
@@ -22,19 +24,12 @@ def stage(ctx: JobContext) -> None:
     decision = read_decision(ctx.documents, ctx.job.run, ctx.job.fence, "refine")
     certified = ctx.state.certified()
     staged: dict[str, str] = {}
-    refused: set[str] = set()
-    for name in decision.todo:
-        table = ctx.lake.table(name)
-        if table.group == ctx.job.group:
-            waits_for = refused.intersection(table.inputs)
-            if waits_for:
-                evidence = _evidence(ctx, table, certified.tables.get(name), {}, problem=f"waits for {min(waits_for)}")
-            else:
-                evidence = _stage_table(ctx, table, decision, certified, staged)
-            if evidence.problem is not None:
-                refused.add(name)
-            check_writer(ctx)
-            ctx.documents.put(evidence_key(ctx.job.run, "stage", name), evidence)
+    work_through(
+        ctx,
+        decision.todo,
+        compute=lambda table: _stage_table(ctx, table, decision, certified, staged),
+        stopped=lambda table, problem: _evidence(ctx, table, certified.tables.get(table.name), {}, problem=problem),
+    )
 
 
 def _stage_table(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, staged: dict[str, str]) -> TableEvidence:
@@ -62,10 +57,8 @@ def _check_untouched(ctx: JobContext, table: Table, entry: Entry | None) -> None
     latest = ctx.delta_log.latest(path)
     if latest == (None if entry is None else entry.version):
         return
-    if entry is None and latest == 0:
-        first = ctx.delta_log.commits(path, -1)[0]
-        if first.meta is not None and first.meta.kind == "create":
-            return
+    if entry is None and latest == 0 and begun_by_us(ctx.delta_log.commits(path, -1)):
+        return
     certified = "not certified" if entry is None else f"certified at version {entry.version}"
     raise BadState(f"{table.name} is {certified} but its log ends at {latest}: something other than publish wrote it; nothing is staged")
 

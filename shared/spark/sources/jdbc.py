@@ -43,17 +43,21 @@ class JdbcSources:
     def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
         return self.patiently(table, lambda: self._window(table, lo, hi))
 
+    def snapshot(self, table: Table) -> DataFrame:
+        return self.patiently(table, lambda: self._rows(table, self._columns(table), where=""))
+
     def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
         def ask() -> DataFrame:
             found = self._columns(table)
             kinds = [found.get(name.lower(), "") for name in table.key]
-            return reduce(DataFrame.unionByName, (self._rows(table, found, where) for where in key_conditions(table.key, kinds, keys)))
+            conditions = key_conditions(table.key, kinds, keys)
+            return reduce(DataFrame.unionByName, (self._rows(table, found, where=f" where {condition}") for condition in conditions))
 
         return self.patiently(table, ask)
 
     def null_positions(self, table: Table) -> int:
         source = _source(table)
-        query = f"select count(*) as rows_without from {source.relation} where {source.watermark.column} is null"
+        query = f"select count(*) as rows_without from {source.relation} where {source.windows.column} is null"
         row = self.patiently(table, lambda: self._query(table, query).first())
         return int(row["rows_without"]) if row else 0
 
@@ -64,26 +68,27 @@ class JdbcSources:
         return self._patience.ask(table, action, secret=self._connection(table).password)
 
     def _window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
-        dialect, position = self._dialect(table), _source(table).watermark.column
-        return self._rows(table, self._columns(table), f"{position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}")
+        dialect, position = self._dialect(table), _source(table).windows.column
+        where = f" where {position} >= {dialect.instant(lo)} and {position} < {dialect.instant(hi)}"
+        return self._rows(table, self._columns(table), where=where)
 
-    def _rows(self, table: Table, found: Mapping[str, str], where: str) -> DataFrame:
+    def _rows(self, table: Table, found: Mapping[str, str], *, where: str) -> DataFrame:
         """The contract's columns of the rows that meet a condition; `found` are the source's columns."""
         source, dialect = _source(table), self._dialect(table)
-        wanted = [item.name for item in table.columns if item.name.lower() in found]
+        columns = [item.name for item in table.columns if item.name not in source.made]
+        wanted = [name for name in columns if name.lower() in found]
         # names stand unquoted: one contract serves databases that fold to lower and to upper case
         expressions = ", ".join(f"{dialect.readable(name, found[name.lower()])} as {name}" for name in wanted)
-        rows = self._query(table, f"select {expressions} from {source.relation} where {where}")
-        return rows.select(
-            *(_given(rows, item.name) if item.name.lower() in found else F.lit(None).cast("string").alias(item.name) for item in table.columns)
-        )
+        rows = self._query(table, f"select {expressions} from {source.relation}{where}")
+        return rows.select(*(_given(rows, name) if name.lower() in found else F.lit(None).cast("string").alias(name) for name in columns))
 
     def _columns(self, table: Table) -> dict[str, str]:
         """The source's columns, lower-cased, and their Spark types. Raises MissingColumn naming what the contract requires and is not there."""
         source = _source(table)
         schema = self._query(table, f"select * from {source.relation}").schema
         found = {field.name.lower(): field.dataType.simpleString() for field in schema.fields}
-        required = {item.name for item in table.columns if item.required} | {source.watermark.column}
+        required = {item.name for item in table.columns if item.required and item.name not in source.made}
+        required |= {source.watermark.column} if source.watermark else set()
         missing = sorted(name for name in required if name.lower() not in found)
         if missing:
             raise MissingColumn(

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from shared.core.errors import DataRejected, SourceUnavailable, Terminal
-from shared.spark.refusals import SPARK_FAILED
+from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spec.lake import Table
 
 T = TypeVar("T")
 
 # SQLSTATE classes: connection, resources, operator intervention, and what a serialization failure or a failed-over replica says.
 _WAITING_HELPS = ("08", "53", "57", "40", "58")
+# data, constraints, what a procedure raises, and what Redshift says of a value it cannot read
+_SHOWS_VALUES = ("22", "23", "P0", "XX")
 _SIGNS = ("SQLTransientConnectionException", "Connection refused", "The connection attempt failed", "An I/O error occurred", "terminating connection")
 
 
@@ -78,13 +80,14 @@ def _families(cause: object) -> list[str]:
 
 
 def _said(failed: BaseException, secret: str) -> str:
-    """The database's own first line."""
+    """The database's own first line; of an error that may show a value, its SQLSTATE alone."""
+    state = _sql_state(failed)
+    if state.startswith(_SHOWS_VALUES):
+        return f"SQLSTATE {state}"
     cause = getattr(failed, "java_exception", None) or getattr(failed, "_origin", None)
-    text = str(failed)
     while cause is not None:
         if any(name == "java.sql.SQLException" for name in _families(cause)):
-            text = str(cause.getMessage())
-            break
+            line = str(cause.getMessage()).partition("\n")[0]
+            return line.replace(secret, "********") if secret else line
         cause = cause.getCause()
-    line = text.splitlines()[0] if text else type(failed).__name__
-    return line.replace(secret, "********") if secret else line
+    return without_values(failed)

@@ -7,8 +7,10 @@ from typing import Protocol, TypeVar
 
 from pyspark.sql import DataFrame
 
+from shared.core.errors import ContractError
+from shared.core.files import FileObject
 from shared.core.ports import SourceClock
-from shared.spec.lake import Table
+from shared.spec.lake import Server, Table
 
 T = TypeVar("T")
 
@@ -35,6 +37,9 @@ class SourceReader(Protocol):
         Raises MissingColumn, SourceUnavailable.
         """
 
+    def snapshot(self, table: Table) -> DataFrame:
+        """All rows, in the contract's columns but those the engine fills. Raises MissingColumn, SourceUnavailable."""
+
     def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
         """The rows that have one of these keys (at least one; texts of the key's columns, in its order), wherever they stand; as `window` gives them.
 
@@ -44,11 +49,29 @@ class SourceReader(Protocol):
     def null_positions(self, table: Table) -> int:
         """Rows of the source whose watermark is NULL."""
 
+    def objects(self, table: Table) -> tuple[FileObject, ...]: ...
+
+    def standing(self, table: Table, objects: Sequence[FileObject]) -> tuple[FileObject, ...]:
+        """Those of a batch's frozen objects that have not changed. Raises ObjectGone."""
+
+    def rows(self, table: Table, objects: Sequence[FileObject]) -> DataFrame:
+        """The rows of objects: the contract's columns by name, and `_unread` (see lines.py). Raises MissingColumn, DataRejected."""
+
     def system(self, table: Table) -> str:
         """The name under which the contract lists the source."""
 
     def patiently(self, table: Table, action: Callable[[], T]) -> T:
         """What `action` gives, which reads the source and may be done again. Raises SourceUnavailable when waiting did not help."""
+
+
+def server_of(table: Table, environment: str) -> Server:
+    """Where a source table lies in an environment. Raises ContractError naming the environments that have a server."""
+    servers = () if table.source is None else table.source.servers
+    for server in servers:
+        if server.environment == environment:
+            return server
+    listed = ", ".join(server.environment for server in servers) or "none"
+    raise ContractError(f"{table.file}: no server for environment '{environment}'; it lists {listed}")
 
 
 class Dialect(Protocol):

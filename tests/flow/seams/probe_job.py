@@ -23,6 +23,7 @@ seen = {
     "name": __name__,
     "script_folder_first": sys.path[0] == str(__file__).rsplit("/", 1)[0],
     "argv0": sys.argv[0] == __file__,
+    "process": jvm.java.lang.ProcessHandle.current().pid(),
     "zone": jvm.java.util.TimeZone.getDefault().getID(),
     "now": spark.sql("select current_timezone()").first()[0],
     "conf": dict(sorted((k, v) for k, v in spark.sparkContext.getConf().getAll() if not k.startswith(volatile))),

@@ -1,0 +1,73 @@
+"""What `spark-submit` runs as a driver kept ready: warms its JVM, then runs one script after the other, each in a Python process of its own.
+
+Warm means that the JVM has loaded and compiled what every job uses: a small Delta table in a bucket of the laptop's own is written, merged and read.
+A script finds the JVM as `spark-submit` would give it, builds its own session there, and leaves nothing: afterwards the context is stopped and
+what Spark, Delta and Hadoop keep in memory is dropped. Runs alone, with pyspark and the standard library; ends when its line closes.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark import SparkContext, StorageLevel
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+
+def main() -> None:
+    port, token, folder = os.environ.pop("SLUICE_DRIVER").split(":", 2)
+    session = SparkSession.builder.getOrCreate()
+    if folder:
+        warm(session, folder)
+    session.stop()
+    del session
+    jvm: Any = SparkContext._jvm
+    drop_state(jvm, delta=bool(folder))
+    with socket.create_connection(("127.0.0.1", int(port))) as line:
+        line.sendall(token.encode())
+        for text in line.makefile():
+            code = run(jvm, **json.loads(text))
+            drop_state(jvm, delta=bool(folder))
+            line.sendall(f"{code}\n".encode())
+
+
+def run(jvm: Any, *, script: str, arguments: list[str], log: str) -> int:
+    """The script's exit code. Its output, and from now on the JVM's, is added to `log`."""
+    stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
+    jvm.java.lang.System.setErr(stream)
+    jvm.java.lang.System.setOut(stream)
+    with open(log, "ab") as output:
+        return subprocess.run([sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+
+
+def drop_state(jvm: Any, *, delta: bool) -> None:
+    """Stop the context that a script left, which ends its sessions too, and forget tables and file systems."""
+    active = getattr(getattr(jvm.org.apache.spark, "SparkContext$"), "MODULE$").getActive()
+    if active.isDefined():
+        active.get().stop()
+    if delta:
+        jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    jvm.org.apache.hadoop.fs.FileSystem.closeAll()
+
+
+def warm(session: SparkSession, folder: str) -> None:
+    """Leaves nothing: no view, no setting, no cached frame, no file."""
+    wide = [F.sha2(F.concat_ws("|", "id", F.lit(part)), 256).alias(f"c{part}") for part in range(6)]
+    session.range(64).select("id", *wide).write.format("delta").mode("overwrite").option("delta.enableChangeDataFeed", "true").save(folder)
+    rows = session.read.format("delta").load(folder).persist(StorageLevel.DISK_ONLY)
+    rows.agg(F.count_if(F.col("c1").rlike("^a")), F.sum(F.xxhash64("c2").cast("decimal(38,0)")), F.max("c3")).first()
+    changed = rows.join(rows.groupBy("id").agg(F.max_by("c4", "c5").alias("c4")), "id", "left_semi").where("id % 3 = 0").withColumn("c1", F.lit("b"))
+    merge = DeltaTable.forPath(session, folder).alias("t").merge(changed.alias("s"), "t.id <=> s.id")
+    merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+    rows.unpersist()
+    session.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1).load(folder).count()
+    path = session._jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
+    path.getFileSystem(session._jsc.hadoopConfiguration()).delete(path, True)
+
+
+if __name__ == "__main__":
+    main()
