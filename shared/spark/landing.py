@@ -35,7 +35,6 @@ ACCEPTED, REJECTED, SEEN = "accepted", "rejected", "seen"
 DELETED = "deleted"  # of a snapshot: a row nobody read, for a key that is gone; bronze holds it as accepted
 SAME_KEY = "same_key"  # of a snapshot: what is known of a key is one row
 POINTER_COLUMN = "_pointer"  # of a replay: which reject a row was
-OLDER_COLUMN = "_older"  # of a replay: texts of columns that the contract no longer has
 _UNREAD_ID = "_unread_id"
 _WORD = 60  # bits used of a bigint
 
@@ -111,7 +110,7 @@ def checked(rows: DataFrame, table: Table, *, key: bytes | None, keep: Sequence[
 
 
 def told(rows: DataFrame, table: Table, *, known_ids: DataFrame | None, replay: bool = False) -> Examined:
-    """Rows of `checked` in their lanes. They have `_looked_back`, or (`replay`) `_pointer` and `_older`."""
+    """Rows of `checked` in their lanes. They have `_looked_back`, or (`replay`) `_pointer`."""
     lines, words = _UNREAD_ID in rows.columns, len([name for name in rows.columns if name.startswith("_broken_")])
     digest = row_digest(rows, names(table))
     identified = rows.withColumn("_row_id", F.coalesce(_UNREAD_ID, digest) if lines else digest).drop(_UNREAD_ID)
@@ -314,9 +313,8 @@ def _split(rows: DataFrame, table: Table, words: int, *, order: str) -> DataFram
 
 
 def _pointing_back(rows: DataFrame) -> DataFrame:
-    """A replay's rows with `_original` as bronze keeps it: the pointer, and of rejected rows what was given, older columns' texts too."""
+    """A replay's rows with `_original` as bronze keeps it: the pointer, and of rejected rows what was given."""
     pointer = F.create_map(F.lit(POINTER), F.col(POINTER_COLUMN))
-    nothing = F.create_map().cast("map<string,string>")
-    texts = F.map_concat(F.from_json("_original", "map<string,string>"), F.coalesce(F.col(OLDER_COLUMN), nothing), pointer)
+    texts = F.map_concat(F.from_json("_original", "map<string,string>"), pointer)
     original = F.to_json(F.when(F.col("_lane") == REJECTED, texts).otherwise(pointer), {"ignoreNullFields": "false"})
-    return rows.withColumn("_original", original).drop(POINTER_COLUMN, OLDER_COLUMN)
+    return rows.withColumn("_original", original).drop(POINTER_COLUMN)

@@ -24,8 +24,7 @@ from shared.core.replay import (
     rules_in_clear,
     why_not_asked,
 )
-from shared.spark.frames import names
-from shared.spark.landing import ACCEPTED, OLDER_COLUMN, POINTER_COLUMN, REJECTED, Examined, checked, conformed, raw_name, told
+from shared.spark.landing import ACCEPTED, POINTER_COLUMN, REJECTED, Examined, checked, conformed, raw_name, told
 from shared.spark.masks import masked_columns
 from shared.spark.rules import column
 from shared.spec.lake import Table
@@ -97,7 +96,7 @@ def replayed(bronze: DataFrame, table: Table, batch: Batch, *, ask: Ask, key: by
     reasons = _clear_reasons_among(chosen) if rules_in_clear(table) else []
     asking = Asking(table, batch, tuple(reason for reason in reasons if asks_source(table, reason)), ask, key)
     at_fault = F.arrays_overlap("_clear_reasons", F.array(*map(F.lit, asking.at_fault))) if asking.at_fault else F.lit(False)
-    rows = checked(_carried(chosen.where(~at_fault), table), table, key=key, keep=(POINTER_COLUMN, OLDER_COLUMN), carried=True)
+    rows = checked(_carried(chosen.where(~at_fault), table), table, key=key, keep=(POINTER_COLUMN,), carried=True)
     if asking.at_fault:
         rows = rows.unionByName(_from_source(chosen.where(at_fault), asking))
     known = lower.where(F.col("_lane") == ACCEPTED).select("_row_id")
@@ -110,33 +109,25 @@ def _clear_reasons_among(rejects: DataFrame) -> list[str]:
 
 
 def _carried(rejects: DataFrame, table: Table) -> DataFrame:
-    """Rejects as rows to be checked: what was cast once stays so, the rest is cast from the source's texts; masked values as they are."""
-    stored = {field.name: field.dataType.simpleString() for field in rejects.schema.fields}
+    """Rejects as rows to be checked: what was cast, beside the source's texts; masked values as they are, and NULL in columns that are new."""
     marks, texts = masked_columns(table), F.from_json("_original", "map<string,string>")
     columns: list[Column] = []
     for item in table.columns:
-        text = given = texts.getItem(item.name)
-        own = column(item.name) if item.name in stored else F.lit(None).cast(item.type)
-        if item.name in marks:
-            value = given = F.coalesce(own.cast("string"), text)
-        elif stored.get(item.name) == item.type:
-            value = F.coalesce(own, text.try_cast(item.type))
-        else:
-            value = F.coalesce(text.try_cast(item.type), own.try_cast(item.type))
+        value = column(item.name) if item.name in rejects.columns else F.lit(None).cast(item.type)
+        given = value if item.name in marks else texts.getItem(item.name)
         columns += [value.alias(item.name), given.alias(raw_name(item.name))]
-    older = F.map_filter(texts, lambda name, _: ~name.isin(*names(table), POINTER)).alias(OLDER_COLUMN)
-    return rejects.select(*columns, POINTER_COLUMN, older, F.col("_clear_reasons").alias(_HAD), "_original")
+    return rejects.select(*columns, POINTER_COLUMN, F.col("_clear_reasons").alias(_HAD), "_original")
 
 
 def _from_source(rejects: DataFrame, asking: Asking) -> DataFrame:
-    """Each reject as its source holds it now, else as it was and for the same faults; in the columns of `checked`, with pointer and older texts."""
+    """Each reject as its source holds it now, else as it was and for the same faults; in the columns of `checked`, with its pointer."""
     table, texts = asking.table, F.from_json("_original", "map<string,string>")
     if not asking.asked:
-        was = checked(_carried(rejects, table), table, key=asking.key, keep=(POINTER_COLUMN, OLDER_COLUMN, _HAD), carried=True)
+        was = checked(_carried(rejects, table), table, key=asking.key, keep=(POINTER_COLUMN, _HAD), carried=True)
         return _as_it_was(was, asking, F.lit(why_not_asked(table)))
     sought = {_AT: texts.getItem(asking.position)} | {f"_key_{part}": texts.getItem(name) for part, name in enumerate(asking.asked)}
     given = _carried(rejects, table).withColumns(sought).drop("_original")
-    was = checked(given, table, key=asking.key, keep=(POINTER_COLUMN, OLDER_COLUMN, _HAD, *sought), carried=True)
+    was = checked(given, table, key=asking.key, keep=(POINTER_COLUMN, _HAD, *sought), carried=True)
     keys = _keys_among(given, len(asking.asked))
     return _as_found(was, asking, keys) if keys else _as_it_was(was, asking, F.lit(why_not_asked(table)))
 
@@ -158,13 +149,9 @@ def _as_found(was: DataFrame, asking: Asking, keys: Sequence[tuple[str, ...]]) -
     left = _as_it_was(joined, asking, F.when(whole, NOT_AT_SOURCE).otherwise(why_not_asked(asking.table)), keep=(_BEST,))
     found = F.col(_BEST).isNotNull()
     return left.select(
-        *(F.when(found, F.col(_BEST)[name]).otherwise(column(name)).alias(name) for name in left.columns if name not in _OF_REJECT),
+        *(F.when(found, F.col(_BEST)[name]).otherwise(column(name)).alias(name) for name in left.columns if name not in (POINTER_COLUMN, _BEST)),
         POINTER_COLUMN,
-        F.when(~found, F.col(OLDER_COLUMN)).alias(OLDER_COLUMN),
     )
-
-
-_OF_REJECT = (POINTER_COLUMN, OLDER_COLUMN, _BEST)
 
 
 def _at_source(asking: Asking, keys: Sequence[tuple[str, ...]]) -> DataFrame:

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from shared.core.errors import RequestRefused
 from shared.core.messages import BatchCounts, BatchEvidence, Progress, Replay
-from shared.core.replay import asks_source, key_that_can_be_asked, replay_batch, sees_clear_values, totals_with
+from shared.core.replay import asks_source, key_that_can_be_asked, refuse_replay, replay_batch, sees_clear_values, totals_with, why_not_asked
 from shared.core.totals import Totals
 from shared.core.window import Freezer
 from shared.spark.sources.keys import KEYS_AT_ONCE, key_conditions
 from shared.spec.codec import CodecError, from_json, to_json
-from tests.fakes import START
+from shared.spec.lake import Files, Lake, Source, Tolerance
+from tests.fakes import START, FakeState, World
 from tests.machine import column, rule, table
 
 EMAIL = replace(column("email"), mask="hmac", classification="restricted")
@@ -80,6 +81,29 @@ def test_a_key_that_is_masked_or_of_no_plain_type_cannot_be_asked_for():
     assert () == key_that_can_be_asked(replace(CUSTOMERS, columns=(replace(EMAIL, key_position=1),)))
     assert () == key_that_can_be_asked(replace(CUSTOMERS, columns=(column("id", key=1, type="double"),)))
     assert () == key_that_can_be_asked(replace(CUSTOMERS, columns=(column("id"),)))
+
+
+def test_rows_of_files_are_never_asked_for():
+    """The reason says what to do: deliver the object again."""
+    source = Source(
+        relation="*.csv",
+        watermark=None,
+        reject_tolerance=Tolerance(share=0.5, rows=1),
+        servers=(),
+        files=Files(pattern="*.csv", max_objects=2),
+    )
+
+    assert () == key_that_can_be_asked(replace(CUSTOMERS, source=source))
+    assert "not_read_again" == why_not_asked(replace(CUSTOMERS, source=source))
+    assert "key_unknown" == why_not_asked(CUSTOMERS)
+
+
+def test_a_line_that_could_not_be_read_is_not_replayed():
+    """Nothing in it is known: a corrected object is."""
+    lake = Lake(tables=(CUSTOMERS,), environments={})
+
+    with pytest.raises(RequestRefused, match="put a corrected object under the name that `sluice rejects show bronze.customers"):
+        refuse_replay(Replay(table="bronze.customers", rules=("broken_line",), runs=()), lake, FakeState(World()))
 
 
 def test_a_replay_is_the_next_batch_and_moves_no_position():

@@ -100,7 +100,7 @@ def _move(
         progress = Progress(position=position, seq=batch.seq, manifest=manifest, totals=totals_with(progress, batch))
         if batch.version is not None:
             version = max(version, batch.version)
-            content = batch.seq if batch.counts.accepted else content
+            content = batch.seq if batch.counts.accepted or batch.counts.deleted else content
     if entry is None and progress.seq == 0:
         return progress, None
     return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})
