@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import RequestRefused
@@ -134,6 +134,7 @@ def read_back(condition):
     return [*texts, text]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=5))
 def test_whatever_a_text_key_holds_it_stays_one_literal(texts):
     """A quote or a backslash in a key neither ends its literal nor escapes anything, in any database."""

@@ -95,9 +95,8 @@ def _move(
     for batch, findings in judged:
         if verdict_of(findings) == "halt":
             break
-        position = batch.hi if batch.replay is None else progress.position
         manifest = batch.manifest or progress.manifest
-        progress = Progress(position=position, seq=batch.seq, manifest=manifest, totals=totals_with(progress, batch))
+        progress = Progress(position=batch.hi, seq=batch.seq, manifest=manifest, totals=totals_with(progress, batch))
         if batch.version is not None:
             version = max(version, batch.version)
             content = batch.seq if batch.counts.accepted or batch.counts.deleted else content
