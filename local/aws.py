@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -31,10 +32,15 @@ class Emulated:
         }
 
     def client(self, service: str) -> Any:
-        """A boto3 client that answers quickly when nobody is there."""
-        client: Any = boto3.session.Session(aws_access_key_id=self.account, aws_secret_access_key=_KEY_MATERIAL, region_name=self.region).client
-        return client(
-            service,
-            endpoint_url=self.endpoint,
-            config=Config(connect_timeout=5, read_timeout=120, retries={"max_attempts": 2}, s3={"addressing_style": "path"}),
-        )
+        """A boto3 client that answers quickly when nobody is there; the same one each time, for making one costs more than asking it."""
+        return _client(self, service)
+
+
+@cache
+def _client(aws: Emulated, service: str) -> Any:
+    client: Any = boto3.session.Session(aws_access_key_id=aws.account, aws_secret_access_key=_KEY_MATERIAL, region_name=aws.region).client
+    return client(
+        service,
+        endpoint_url=aws.endpoint,
+        config=Config(connect_timeout=5, read_timeout=120, retries={"max_attempts": 2}, s3={"addressing_style": "path"}),
+    )

@@ -86,10 +86,13 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Pa
 
 
 def java_options(conf: Path, scratch: Path, *, archive: Path | None) -> str:
-    """How the JVM runs, whatever it runs. Short jobs on few cores: the quick compiler and the small collector start faster and are enough."""
+    """How the JVM runs, whatever it runs. Short jobs on few cores: the quick compiler and the small collector start faster and are enough.
+
+    The quick compiler's own limit for code is what one job fills; when it is full, the JVM goes on interpreting.
+    """
     shared = f" -XX:SharedArchiveFile={archive} -Xlog:disable -Xlog:all=error:stderr" if archive is not None and archive.is_file() else ""
     logging = f"-Dlog4j2.configurationFile={conf / 'log4j2.properties'}"
-    return f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto{shared} -Djava.io.tmpdir={scratch} {logging}"
+    return f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xshare:auto{shared} -Djava.io.tmpdir={scratch} {logging}"
 
 
 def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:

@@ -1,10 +1,9 @@
-"""Owns a computed change set while it is worked on: persisted once, weighed once, written to a silver table or told apart for staging."""
+"""Owns a computed change set while it is worked on: computed once, weighed once, written to a silver table or told apart for staging."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -12,7 +11,7 @@ from shared.core.errors import BadState, DataRejected
 from shared.core.messages import CommitMeta, WriteCounts
 from shared.core.ports import Guard, Writer, Written
 from shared.spark.digests import content_digest, digest_aggregates, row_digest
-from shared.spark.frames import CHANGE
+from shared.spark.frames import CHANGE, computed_once
 from shared.spark.refusals import halting
 from shared.spark.rules import column
 from shared.spark.store import Store
@@ -52,18 +51,16 @@ def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tup
 
     Raises DataRejected when a key comes out more than once (it could not be merged, whatever a gate says) or a row cannot be computed.
     """
-    changes.persist(StorageLevel.DISK_ONLY)
-    try:
+    with ExitStack() as kept:
         with halting(table):
-            row = changes.agg(*_measures(changes, columns, key)).first()
-            again = changes.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
+            once = kept.enter_context(computed_once(changes))
+            row = once.agg(*_measures(once, columns, key)).first()
+            again = once.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
         if again:
             raise DataRejected(f"{table.name}: {again:,} keys ({', '.join(key)}) come out more than once; make the SQL give one row per key")
         if row is None:
             raise DataRejected(f"{table.name}: its change set could not be counted")
-        yield _changes(table, changes, columns, key, row)
-    finally:
-        changes.unpersist()
+        yield _changes(table, once, columns, key, row)
 
 
 def write_changes(store: Store, table: Table, changes: Changes, writer: Writer, guard: Guard, *, whole: bool) -> Written:

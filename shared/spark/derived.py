@@ -1,9 +1,8 @@
 """Owns derived tables: run the contract's SQL, keep what the affected keys give, compare with the table, and say what changes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -11,7 +10,7 @@ from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.ports import InputRead
 from shared.spark.binding import bind, mentioned
 from shared.spark.changes import Changes, weighed
-from shared.spark.frames import change_set, contract_schema, fields_of, laid_over, names, only_keys, to_contract, type_differences
+from shared.spark.frames import change_set, computed_once, contract_schema, fields_of, laid_over, names, only_keys, to_contract, type_differences
 from shared.spark.literal_rows import no_rows
 from shared.spark.refusals import SPARK_FAILED, halting
 from shared.spark.rules import column
@@ -58,14 +57,8 @@ class Derivation:
     def _affected(self, *, rebuild: bool) -> Iterator[DataFrame | None]:
         """The keys to recompute, computed; None for all of them."""
         keys = None if rebuild or self._table.load != "derive" else self._affected_keys()
-        if keys is not None:
-            keys = keys.persist(StorageLevel.DISK_ONLY)
-            keys = keys if _is_readable(keys, self._table) else None
-        try:
-            yield keys
-        finally:
-            if keys is not None:
-                keys.unpersist()
+        with ExitStack() as kept:
+            yield None if keys is None else _computed(keys, self._table, kept)
 
     def _affected_keys(self) -> DataFrame | None:
         names_by_feed = {f"changed.{read.table.name}": read for read in self._inputs}
@@ -155,17 +148,17 @@ def _keys_of(feeds: Mapping[str, DataFrame], table: Table) -> DataFrame:
     return found
 
 
-def _is_readable(keys: DataFrame, table: Table) -> bool:
-    """Compute the keys, now: files that the feed needs may be vacuumed, which only reading them tells. Raises DataRejected for what rows forbid."""
+def _computed(keys: DataFrame, table: Table, kept: ExitStack) -> DataFrame | None:
+    """The keys, computed now: only reading tells that files the feed needs are vacuumed, then None. Raises DataRejected for what rows forbid."""
     with halting(table):
         try:
-            keys.count()
+            once = kept.enter_context(computed_once(keys))
+            once.count()
         except SPARK_FAILED as failed:
-            keys.unpersist()
             if _feed_is_gone(failed):
-                return False
+                return None
             raise
-    return True
+    return once
 
 
 def _feed_is_gone(failed: BaseException) -> bool:

@@ -1,8 +1,10 @@
 """Owns the transformations that know no table on disk: DataFrame in, DataFrame out. Keys are compared by <=>, nothing is collected."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
+from pyspark import StorageLevel
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -116,6 +118,19 @@ def laid_over(rows: DataFrame, upserts: DataFrame, deletes: DataFrame, key: Sequ
     known = {field.name for field in stay.schema.fields}
     kinds = {field.name: field.dataType for field in upserts.schema.fields}
     return stay.select(*(column(name) if name in known else F.lit(None).cast(kinds[name]).alias(name) for name in columns)).unionByName(upserts)
+
+
+@contextmanager
+def computed_once(frame: DataFrame) -> Iterator[DataFrame]:
+    """The frame computed at its first use and kept on the disks of two executors until the block ends; it is never computed again.
+
+    What is planned on it starts from a single leaf. When both executors are lost, its readers fail.
+    """
+    kept = frame.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY_2)
+    try:
+        yield kept
+    finally:
+        kept._jdf.queryExecution().analyzed().rdd().unpersist(False)
 
 
 def fields_of(schema: StructType, wanted: Sequence[str]) -> StructType:

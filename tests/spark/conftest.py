@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from shared.spark.session import spark_session
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 
 
 @pytest.fixture(scope="session")
