@@ -14,7 +14,7 @@ run: .venv/run.stamp ## run the demo lake on this laptop: two runs and three day
 	$(BIN)/sluice demo
 
 test: .venv/test.stamp ## all tests, whole runs of the lake on the laptop among them
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.stamp ## format, lint, strict types, import contracts, contracts of every lake
 	$(BIN)/ruff format --check .

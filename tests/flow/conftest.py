@@ -1,6 +1,10 @@
-"""One lake is run once and stopped; every test gets a copy of its state, so that a whole run is paid for once."""
+"""One lake is run once and stopped; every test gets a copy of its state, so that a whole run is paid for once, by whichever worker comes first."""
 
 import contextlib
+import fcntl
+import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -12,29 +16,63 @@ ORDERS = 300
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory):
-    """A stopped laptop whose lake has had its first run, and how that run ended."""
-    home = tmp_path_factory.mktemp("first") / "home"
+    """A stopped laptop whose lake has had its first run: its home, the run, and how that ended."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "first"
+    shared.mkdir(exist_ok=True)
+    home, told, users = shared / "home", shared / "told.json", shared / "users"
+    with _alone(shared):
+        if not told.exists():
+            told.write_text(json.dumps(_ran(home)))
+        users.write_text(str(_count(users) + 1))
+    run, status = json.loads(told.read_text())
+    yield home, run, status
+    with _alone(shared):
+        users.write_text(str(_count(users) - 1))
+        if not _count(users):
+            told.unlink()
+            Laptop(home).remove()
+
+
+@pytest.fixture(scope="session")
+def copy_of(first_run):
+    """Opens a copy of the lake after its first run on a laptop of its own."""
+
+    def opened(stack, home, **options):
+        copy_state(first_run[0], home)
+        laptop = Laptop(home, **options)
+        stack.callback(laptop.remove)
+        laptop.up(deploys=False)
+        return Lake(laptop)
+
+    return opened
+
+
+@pytest.fixture
+def copied(copy_of, tmp_path):
+    """Opens copies of the lake after its first run; all of them go down with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda name="lake", **options: copy_of(stack, tmp_path / name, **options)
+
+
+def _ran(home: Path):
     laptop = Laptop(home, orders=ORDERS)
     try:
         laptop.up()
         run, ended = Lake(laptop).run()
         laptop.down()
-        yield home, run, ended
-    finally:
+    except BaseException:
         laptop.remove()
+        raise
+    return run, ended.status
 
 
-@pytest.fixture
-def copied(first_run, tmp_path):
-    """Opens copies of the lake after its first run; all of them go down with the test."""
-    with contextlib.ExitStack() as opened:
+@contextlib.contextmanager
+def _alone(folder: Path):
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
-        def open_copy(name="lake", **options):
-            home = tmp_path / name
-            copy_state(first_run[0], home)
-            laptop = Laptop(home, **options)
-            opened.callback(laptop.remove)
-            laptop.up(deploys=False)
-            return Lake(laptop)
 
-        yield open_copy
+def _count(users: Path):
+    return int(users.read_text()) if users.exists() else 0

@@ -1,0 +1,58 @@
+"""Whole runs ended where it hurts: after a bronze commit, between a dimension's MERGE and its fact's, all at once. New runs mend it."""
+
+from local.laptop import Laptop
+from tests.flow.lake_reader import Lake, assert_balanced, assert_gold_equals_the_source
+
+
+def killed_run(lake: Lake, method: str, path: str) -> str:
+    """A run whose job processes are killed while one request waits before the emulator has seen it."""
+    with lake.laptop.hold(method, path) as held:
+        run = lake.laptop.start_run()
+        held.wait(timeout_s=300)
+        assert lake.laptop.kill_jobs()
+        held.release()
+    assert "FAILED" == lake.laptop.wait(run, timeout_s=120).status
+    assert "failed" == lake.record(run).status
+    return run
+
+
+def assert_mended(lake: Lake, copied, twin: str) -> None:
+    """A new run leaves every silver and gold table as an undisturbed twin on the same shop has it, and as the shop is."""
+    run, ended = lake.run()
+    assert "SUCCEEDED" == ended.status, ended
+    assert_balanced(lake, run)
+    other = copied(twin, database=lake.laptop.status().database)
+    assert "SUCCEEDED" == other.run()[1].status
+    for name in lake.state.certified().tables:
+        assert name.startswith("bronze.") or other.live(name) == lake.live(name), name
+    assert_gold_equals_the_source(lake)
+    other.laptop.remove()
+
+
+def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied):
+    """Both lakes read one shop, which trades on in between; only one of them is disturbed."""
+    lake = copied()
+    shop = lake.laptop.shop
+    shop.trade(1, faults=True)
+
+    killed_run(lake, "PUT", r"/_evidence/.*/ingest/bronze\.orders\.json")
+    shop.trade(1)
+    assert_mended(lake, copied, "first-twin")
+    assert "batch_reused" in _ingest_logs(lake.laptop)
+
+    shop.trade(1, faults=True)
+    interrupted = killed_run(lake, "PUT", r"/gold/fact_sales/_delta_log/")
+    assert lake.state.certified().tables["gold.dim_product"].version < lake.versions()["gold.dim_product"]
+    shop.trade(1)
+    with lake.laptop.hold("PUT", r"/_evidence/.*/ingest/bronze\.orders\.json") as held:
+        cut_short = lake.laptop.start_run()
+        held.wait(timeout_s=300)
+        lake.laptop.down()
+    lake.laptop.up(deploys=False)
+    assert_mended(lake, copied, "second-twin")
+    assert ("passed", "failed") == (lake.record(interrupted).status, lake.record(cut_short).status)
+
+
+def _ingest_logs(laptop: Laptop) -> str:
+    logs = (laptop.home / "logs" / "glue").glob("*-ingest/*.log")
+    return "".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
