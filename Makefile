@@ -13,7 +13,7 @@ help: ## this list
 run: .venv/run.stamp ## run the demo lake on this laptop: two runs and three days of trade, then what came of it
 	$(BIN)/sluice demo
 
-test: .venv/test.stamp ## all tests, whole runs of the lake on the laptop among them
+test: .venv/test.stamp .cache/fakesnow/stamp ## all tests, whole runs of the lake on the laptop among them
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.stamp ## format, lint, strict types, import contracts, contracts of every lake
@@ -33,7 +33,7 @@ node_modules/.stamp: package-lock.json .venv/run.stamp
 	@touch $@
 
 lock: .venv/test.stamp ## write the lock files anew from requirements/*.in
-	cd requirements && for set in setup bundle run test; do \
+	cd requirements && for set in setup bundle run test fakesnow; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the laptop and remove what it left; packages and jars stay
@@ -49,11 +49,17 @@ clean: ## stop the laptop and remove what it left; packages and jars stay
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/run.stamp: .venv/base.stamp requirements/run.txt
+.venv/run.stamp: .venv/base.stamp requirements/run.txt infra/drivers.py local/jars.py
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.txt
 	$(BIN)/python -m local.setup
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp requirements/test.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/test.txt
+	@touch $@
+
+# What stands in for Snowflake has pins that ours contradict: an environment of its own.
+.cache/fakesnow/stamp: .venv/base.stamp requirements/fakesnow.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/fakesnow
+	$(BIN)/uv pip install --quiet --python .cache/fakesnow/bin/python --require-hashes -r requirements/fakesnow.txt
 	@touch $@

@@ -5,7 +5,8 @@ lakes.py      opening a lake: compiled contracts, environment, clients, ports
 render.py     tables, numbers, JSON: what goes to the terminal
 errors.py     what the command line itself refuses
 
-compile.py run.py status.py runs.py rejects.py sql.py laptop.py shop.py doctor.py demo.py contracts.py    one file per command or group
+compile.py plan.py run.py status.py runs.py rejects.py sql.py bypass.py laptop.py shop.py doctor.py demo.py contracts.py    one file per command or
+group
 
 machine.py    one execution of the state machine: start it, look at it
 follow.py     what changed between two looks, live or line by line
@@ -14,7 +15,10 @@ queries.py    one SELECT over `layer.table` names: what it may be, what it reads
 duck.py       such a query on the laptop: certified Delta versions in DuckDB; and of bronze anywhere
 athena.py     such a query on AWS
 rejected.py   rejected rows of certified bronze: counted, or one by one
+objects.py    what lies where tables of files read
 checks.py     what this machine needs, and the fix for what is missing
 ledger.py     the planted faults against the rejects, row for row
 story.py      the pages that `sluice demo` tells
+add_described.py    a source's table as values; add_source.py reads it; add_types.py add_personal.py add_position.py add_proposal.py add_text.py
+                    make contracts of it
 """

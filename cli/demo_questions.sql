@@ -14,9 +14,9 @@ group by d.date
 order by d.date desc
 limit 5;
 
--- Do weekends differ?
-select d.is_weekend, count(distinct d.date) as days, round(count(*) / count(distinct d.date), 1) as orders_a_day, round(avg(f.amount_usd), 2) as usd_an_order
+-- Which tier were customers in when they ordered?
+select c.tier, count(*) as orders, count(distinct c.customer_id) as customers, round(sum(f.amount_usd), 2) as usd
 from gold.fact_sales as f
-join gold.dim_date as d on d.date_sk = f.date_sk
-group by d.is_weekend
-order by d.is_weekend;
+join gold.dim_customer as c on c.customer_sk = f.customer_sk
+group by c.tier
+order by usd desc;

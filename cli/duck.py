@@ -1,16 +1,24 @@
 """`sluice sql` on the laptop: the certified Delta versions, read by deltalake over S3, in an in-memory DuckDB. And bronze, anywhere."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+import pyarrow.dataset as ds  # type: ignore[import-untyped]
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaProtocolError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow.fs import PyFileSystem  # type: ignore[import-untyped]
 
 from cli.errors import CommandError
 from cli.queries import DELETED, Answer, Query, Read, rows_of
 from shared.core.layout import table_path
 
 DIALECT = "duckdb"
+_WIDENING, _PARTITION = "typeWidening", "partition."
 
 
 class Duck:
@@ -37,8 +45,11 @@ class Duck:
         return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=())
 
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
-        storage = self._storage() if callable(self._storage) else self._storage
-        rows: Any = DeltaTable(f"{self._root}/{table_path(read.table)}", version=read.version, storage_options=dict(storage)).to_pyarrow_dataset()
+        path, storage = f"{self._root}/{table_path(read.table)}", dict(self._storage() if callable(self._storage) else self._storage)
+        try:
+            rows = _dataset(DeltaTable(path, version=read.version, storage_options=storage), path, storage)
+        except DeltaProtocolError as unknown:
+            raise CommandError(f"sluice sql: {read.table.name}: {unknown}") from unknown
         connection.register(name, rows)
         layer, table = read.table.name.split(".", 1)
         deleted = DELETED in rows.schema.names
@@ -47,6 +58,24 @@ class Duck:
         where = f" WHERE NOT {DELETED}" if deleted else f" WHERE _batch_id <= '{read.last_batch}'" if read.last_batch else ""
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
         connection.execute(f'CREATE VIEW "{layer}"."{table}" AS SELECT {columns} FROM {name}{where}')
+
+
+def _dataset(table: DeltaTable, path: str, storage: dict[str, str]) -> Any:
+    """A table's rows. Of one whose column was widened, as bronze's may be, deltalake reads none: Arrow reads its files, and casts."""
+    features = set(table.protocol().reader_features or ())
+    if _WIDENING not in features or features - {_WIDENING, "timestampNtz"}:
+        return table.to_pyarrow_dataset()
+    schema, parquet, files = pa.schema(table.schema().to_arrow()), ds.ParquetFileFormat(), PyFileSystem(DeltaStorageHandler(path, storage))
+    added = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    fragments = [parquet.make_fragment(file["path"], filesystem=files, partition_expression=_partition(file, schema)) for file in added]
+    return ds.FileSystemDataset(fragments, schema, parquet, files)
+
+
+def _partition(file: Mapping[str, Any], schema: pa.Schema) -> ds.Expression | None:
+    """What the table says of every row of a file, which has no such column itself."""
+    values = {name.removeprefix(_PARTITION): value for name, value in file.items() if name.startswith(_PARTITION)}
+    same = [ds.field(name) == pa.scalar(value, schema.field(name).type) for name, value in values.items()]
+    return reduce(and_, same) if same else None
 
 
 def storage_options(emulated: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,5 +1,7 @@
 """Opening a lake: its contracts compiled, one environment chosen, and the ports to it. The laptop differs from AWS by endpoint and key alone."""
 
+import getpass
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +11,16 @@ import boto3
 
 from cli.errors import Misused
 from cli.machine import Machine, StepFunctionsMachine
+from cli.objects import S3Objects
 from cli.queries import Answer, Query
 from shared.aws import clients
 from shared.aws.delta_log import S3DeltaLog
 from shared.aws.documents import S3Documents
 from shared.aws.state import DynamoState
-from shared.core.ports import Documents, State
+from shared.core.files import FileObject
+from shared.core.ports import DeltaLog, Documents, State
 from shared.spec.environment import Environment
-from shared.spec.lake import Lake, PinnedLake, UnknownTable, lake_text, read_lake
+from shared.spec.lake import Lake, PinnedLake, Table, UnknownTable, lake_text, read_lake
 
 if TYPE_CHECKING:
     from local.laptop import Laptop
@@ -50,11 +54,14 @@ class OpenLake:
     environment: Environment
     state: State
     documents: Documents
+    delta_log: DeltaLog
     machine: Machine
     files: Files
+    objects: Callable[[Table], tuple[FileObject, ...]]  # that a table of files reads; raises SourceUnavailable
     engine: Engine
     bronze: Engine  # of bronze alone, which Athena does not know
     home: Path | None  # of the laptop; None on AWS
+    caller: Callable[[], str]  # who is asking, for what must name a person
 
     @property
     def lake(self) -> Lake:
@@ -109,20 +116,22 @@ def open_lake(desk: Desk) -> OpenLake:
     emulated = laptop_of(desk).aws.environment() if laptop else None
     client = _clients(environment, emulated)
     state = DynamoState(environment.state_table, client=client("dynamodb"))
+    delta_log = S3DeltaLog(environment.bucket, client=client("s3"))
     bronze = Duck(f"s3://{environment.bucket}", storage_options(emulated) if emulated is not None else lambda: own_options(environment.region))
-    engine: Engine = bronze
-    if emulated is None:
-        engine = Athena(environment, S3DeltaLog(environment.bucket, client=client("s3")))
+    engine: Engine = Athena(environment, delta_log) if emulated is None else bronze
     return OpenLake(
         pinned=pinned,
         environment=environment,
         state=state,
         documents=S3Documents(environment.bucket, client=client("s3")),
+        delta_log=delta_log,
         machine=StepFunctionsMachine(environment, step_functions=client("stepfunctions"), glue=client("glue")),
         files=S3Files(environment.bucket, client("s3")),
+        objects=S3Objects(environment.name, client("s3")).objects,
         engine=engine,
         bronze=bronze,
         home=desk.home if laptop else None,
+        caller=_user_here if laptop else lambda: str(client("sts").get_caller_identity()["Arn"]),
     )
 
 
@@ -142,6 +151,11 @@ class S3Files:
                 return body
         except self._client.exceptions.NoSuchKey:
             return None
+
+
+def _user_here() -> str:
+    """The emulator knows no people."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _clients(environment: Environment, emulated: Mapping[str, str] | None) -> Callable[[str], Any]:

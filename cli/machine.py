@@ -41,7 +41,7 @@ class Machine(Protocol):
     """The state machine of one environment."""
 
     def start(self, run: str, asked: Mapping[str, Any] | None = None) -> None:
-        """`asked` is the execution's input, which plan reads; nothing: a plain run. Raises CommandError when there is no such machine."""
+        """`asked` is the execution's input, which plan reads; nothing: a run of every table. Raises CommandError when there is no such machine."""
 
     def execution(self, run: str) -> Execution: ...
 

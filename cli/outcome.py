@@ -10,6 +10,7 @@ from cli.lakes import OpenLake
 from cli.machine import JobRun
 from shared.core.errors import EvidenceMissing
 from shared.core.layout import report_key
+from shared.core.messages import Finding
 from shared.core.report import BatchReport, RunReport
 from shared.spec.codec import to_json
 
@@ -40,6 +41,12 @@ class Outcome:
         tables = () if self.report is None else self.report.tables
         return tuple((table.table, batch) for table in tables for batch in table.batches)
 
+    @property
+    def findings(self) -> tuple[tuple[str, Finding], ...]:
+        """Everything a gate found, with its table."""
+        tables = () if self.report is None else self.report.tables
+        return tuple((table.table, found) for table in tables for found in table.findings)
+
     def as_json(self) -> Mapping[str, Any]:
         return {
             "run": self.run,
@@ -47,6 +54,7 @@ class Outcome:
             "exit_code": self.exit_code,
             "reason": self.reason,
             "batches": [{"table": table, **to_json(batch)} for table, batch in self.batches],
+            "findings": [{"table": table, **to_json(found)} for table, found in self.findings],
             "certified": dict(self.certified),
             "stages": [] if self.report is None else to_json(self.report.stages),
             "report": self.report_place,

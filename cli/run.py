@@ -1,7 +1,7 @@
 """`sluice run`: start an execution, follow it, say what it came to."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,13 +11,18 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from cli.errors import refusing
 from cli.follow import Look, changes, looks, verdicts_of
 from cli.lakes import Desk, OpenLake
 from cli.machine import new_run_id
 from cli.outcome import Outcome, outcome_of
+from cli.plan import FullRefresh, Tables
 from cli.render import cell, duration, err, examples, moment, number, out, show_json, show_table, table_of
+from shared.core.choice import choose
 from shared.core.layout import plan_key
+from shared.core.messages import Finding
 from shared.core.report import BatchReport
+from shared.core.window import position_text
 
 app = typer.Typer()
 
@@ -29,22 +34,34 @@ INTERRUPTED = 130
 @app.command(
     "run",
     epilog=examples(
-        "sluice run                    # follow it to its end",
-        "sluice run --no-follow        # only start it and print its id",
-        "sluice --env dev run --json   # on AWS; one JSON document at the end",
+        "sluice run                                  # every table, followed to the end",
+        "sluice run --table gold.fact_sales          # that table, what it needs, and the star it is part of",
+        "sluice run --full-refresh silver.orders     # every table; that one computed from all of its inputs",
+        "sluice run --no-follow                      # only start it and print its id",
+        "sluice --env dev run --json                 # on AWS; one JSON document at the end",
     ),
 )
 def run_lake(
     context: typer.Context,
+    tables: Tables = None,
+    full_refresh: FullRefresh = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document at the end; progress goes to stderr.")] = False,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Follow the run to its end.")] = True,
 ) -> None:
     """Start a run of the environment's state machine and follow it live.
 
-    Exit 0: passed. Exit 3: committed, but some tables are blocked. Exit 1: failed. Ctrl-C stops following, not the run (exit 130).
+    With --table the run reads, merges and publishes only those tables and what they need; all others stay as they are, and the next whole run
+    catches up on them. --full-refresh goes through the same gates as any other change; with --table it limits the run too.
+
+    Exit 0: passed. Exit 3: committed, but some tables are blocked. Exit 1: failed. Exit 2: an unknown table, or bronze to refresh.
+    Ctrl-C stops following, not the run (exit 130).
     """
     desk: Desk = context.obj
-    begin(desk.open(), {}, follow=follow, as_json=as_json)
+    lake = desk.open()
+    asked = {name: chosen for name, chosen in (("tables", tables), ("full_refresh", full_refresh)) if chosen}
+    with refusing("sluice run"):
+        choose(lake.lake, tables=tables or (), full_refresh=full_refresh or ())
+    begin(lake, asked, follow=follow, as_json=as_json)
 
 
 def begin(lake: OpenLake, asked: Mapping[str, Any], *, follow: bool, as_json: bool) -> None:
@@ -79,6 +96,8 @@ def show_outcome(lake: OpenLake, outcome: Outcome) -> None:
     """The summary at the end of a run."""
     if outcome.batches:
         show_batches(outcome)
+    if outcome.findings:
+        show_findings(outcome.findings)
     if outcome.status != "failed":
         show_table(("certified", "version"), outcome.certified.items(), right=("version",))
     if outcome.report is not None and outcome.report.lake_hash not in (None, lake.pinned.hash):
@@ -103,17 +122,26 @@ def show_batches(outcome: Outcome) -> None:
             table,
             window(batch),
             f"{number(batch.read)} = {number(batch.accepted)} + {number(batch.rejected)} + {number(batch.seen)}",
-            ("holds" if batch.accounted else "DOES NOT HOLD") + (", landed by an earlier run" if batch.reused else ""),
+            ("holds" if batch.accounted else "DOES NOT HOLD")
+            + (f", {number(batch.late)} late" if batch.late else "")
+            + (", landed by an earlier run" if batch.reused else ""),
         )
         for table, batch in outcome.batches
     ]
     show_table(("source", "window (UTC)", equation, ""), rows, right=(equation,))
 
 
+def show_findings(findings: Sequence[tuple[str, Finding]]) -> None:
+    """What gates found, of tables that warn as well; a bypassed rule among them says who bypassed it and until when."""
+    show_table(("table", "severity", "rule", "finding"), [(table, found.severity, found.rule, found.message) for table, found in findings])
+
+
 def window(batch: BatchReport) -> str:
     """The day is told once when both ends are of one."""
     if batch.replay:
-        return f"rejects replayed, at {moment(batch.lo)}"
+        return "rejects replayed"
+    if not isinstance(batch.lo, datetime) or not isinstance(batch.hi, datetime):
+        return f"{position_text(batch.lo)} .. {position_text(batch.hi)}"
     same_day = batch.lo.date() == batch.hi.date()
     return f"{moment(batch.lo)} .. {batch.hi.strftime('%H:%M:%S') if same_day else moment(batch.hi)}"
 

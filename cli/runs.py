@@ -11,6 +11,7 @@ from cli.follow import verdicts_of
 from cli.lakes import Desk, OpenLake
 from cli.outcome import read_report, report_place
 from cli.render import cell, duration, examples, moment, number, out, show_json, show_table
+from cli.run import show_findings
 from cli.status import run_line, show_runs
 from shared.core.messages import RunRecord
 from shared.core.report import RunReport, TableReport
@@ -70,11 +71,9 @@ def _show_report(lake: OpenLake, report: RunReport) -> None:
     rows = [(table.table, table.outcome, _rows_of(table), table.certified_version, table.why or table.problem or "") for table in report.tables]
     show_table(("table", "outcome", "rows", "certified", "why"), rows, right=("certified",))
     show_reasons(report)
-    findings = [
-        (table.table, finding.severity, finding.rule, finding.message) for table in report.tables if table.findings for finding in table.findings
-    ]
+    findings = [(table.table, found) for table in report.tables for found in table.findings]
     if findings:
-        show_table(("table", "severity", "rule", "finding"), findings)
+        show_findings(findings)
     for key, trouble in report.troubles.items():
         console.print(Text(f"could not be read: {key}: {trouble}"), soft_wrap=True)
     place = report_place(lake, report.run)

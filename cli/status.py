@@ -1,17 +1,20 @@
-"""`sluice status`: who holds the lake, how far each source got, what is certified, the last runs."""
+"""`sluice status`: who holds the lake, how far each source got, what is certified, which rules are bypassed, the last runs."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from cli.bypass import show_bypasses
 from cli.lakes import Desk, OpenLake
 from cli.render import duration, examples, moment, number, out, show_json, show_table
 from shared.core.messages import RunRecord
 from shared.core.totals import Totals
+from shared.core.window import position_text
 from shared.spec.codec import to_json
+from shared.spec.lake import Position
 
 app = typer.Typer()
 
@@ -20,7 +23,7 @@ LAST_RUNS = 5
 
 @app.command("status", epilog=examples("sluice status", "sluice --env prod status --json"))
 def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Who holds the lake, how far each source got, which versions are certified, and the last runs."""
+    """Who holds the lake, how far each source got, which versions are certified, which rules are bypassed, and the last runs."""
     desk: Desk = context.obj
     lake = desk.open()
     found = status_of(lake, datetime.now(UTC))
@@ -28,7 +31,7 @@ def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 
 def status_of(lake: OpenLake, at: datetime) -> Mapping[str, Any]:
-    """Plain values. A source's lag is from `at` to its committed position; None before its first commit."""
+    """Plain values. A source's lag is from `at` to its committed position; None before its first commit and for numbers."""
     state = lake.state
     certified = state.certified()
     entries = {table.name: certified.tables.get(table.name) for table in lake.lake.tables}
@@ -38,6 +41,7 @@ def status_of(lake: OpenLake, at: datetime) -> Mapping[str, Any]:
         "certified_by": certified.run,
         "sources": [_source(lake, table.name, at) for table in lake.lake.sources],
         "tables": [{"table": name, "version": None if entry is None else entry.version} for name, entry in entries.items()],
+        "bypasses": tuple(bypass for bypass in state.bypasses() if bypass.expires > at),
         "runs": [run_line(record, at) for record in state.runs(LAST_RUNS)],
     }
 
@@ -77,12 +81,11 @@ def show_accounts(accounts: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
 def _source(lake: OpenLake, name: str, at: datetime) -> Mapping[str, Any]:
     progress = lake.state.progress(name)
     waiting = [batch for batch in lake.state.pending(name) if batch.seq > progress.seq]
-    lag = None if progress.position is None else (at - progress.position).total_seconds()
     return {
         "table": name,
         "position": progress.position,
         "seq": progress.seq,
-        "lag_seconds": lag,
+        "lag_seconds": _lag_seconds(progress.position, at),
         "pending_batches": len(waiting),
         "account": None if progress.totals is None else _account(progress.totals),
     }
@@ -101,6 +104,13 @@ def _account(totals: Totals) -> Mapping[str, Any]:
     }
 
 
+def _lag_seconds(position: Position | None, at: datetime) -> float | None:
+    """A date counts from its midnight in UTC."""
+    if position is None or isinstance(position, int):
+        return None
+    return (at - (position if isinstance(position, datetime) else datetime.combine(position, time.min, UTC))).total_seconds()
+
+
 def _show(found: Mapping[str, Any]) -> None:
     lock = found["lock"]
     held = f"held by run {lock['run']} since {lock['since']}" if lock["run"] else "free"
@@ -108,7 +118,7 @@ def _show(found: Mapping[str, Any]) -> None:
     sources = [
         (
             source["table"],
-            None if source["position"] is None else moment(source["position"]),
+            None if source["position"] is None else position_text(source["position"]),
             source["seq"],
             None if source["lag_seconds"] is None else duration(source["lag_seconds"]),
             source["pending_batches"],
@@ -121,6 +131,8 @@ def _show(found: Mapping[str, Any]) -> None:
     if accounts:
         show_accounts(accounts)
     show_table(("table", "certified version"), [(table["table"], table["version"]) for table in found["tables"]], right=("certified version",))
+    if found["bypasses"]:
+        show_bypasses(found["bypasses"], datetime.now(UTC))
     if found["runs"]:
         show_runs(found["runs"])
     else:

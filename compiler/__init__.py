@@ -11,7 +11,8 @@ files.py          which files make a lake
 draft.py          Draft: a table between its files and its compiled form
 contract.py       one contract file: first level, columns, load kind
 columns.py        columns, masks, classification
-sources.py        source, windows, servers
+sources.py        source, parallel reads, widening, servers
+watermark.py      windows of a time, a date, a number
 source_kinds.py   snapshots and files, in the place of windows
 rules.py          every rule of a table; metrics.py, expectations.py and rule_values.py read its `quality`
 spark_types.py    Spark's types, spelled one way

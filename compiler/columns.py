@@ -30,7 +30,7 @@ _RESERVED_WORDS = (
     "references returning select session_user some symmetric table then to trailing true union unique user using variadic when where window with "
     "start connect qualify sample regexp rlike ilike minus rows row set trigger update values view whenever tag"
 )
-_RESERVED = frozenset(_RESERVED_WORDS.split())
+RESERVED = frozenset(_RESERVED_WORDS.split())
 
 
 def read_columns(schema: Node, layer: Layer) -> tuple[DraftColumn, ...] | None:
@@ -91,7 +91,7 @@ def _check_name(name: str, node: Node, layer: Layer) -> None:
         node["name"].refuse(
             f"'{name}' cannot be a column name", "Use lower-case letters, digits and _, a letter first (a leading _ is Sluice's own)."
         )
-    elif layer == "bronze" and name in _RESERVED:
+    elif layer == "bronze" and name in RESERVED:
         node["name"].refuse(
             f"'{name}' is a reserved SQL word, and names are never quoted", "Offer the column under another name in a view at the source."
         )

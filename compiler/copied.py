@@ -7,12 +7,12 @@ from compiler.node import Node
 from compiler.problems import did_you_mean
 from compiler.spark_types import family
 from compiler.sql import check_condition
+from shared.spec.history import IS_CURRENT, OWN_COLUMNS, VALID_FROM, VALID_TO, stand_in
 from shared.spec.lake import History, Load
 
 Drafts = Mapping[str, Draft]
 
 _ORIGINS: Mapping[Load, tuple[Load, ...]] = {"log": ("append",), "merge": ("append", "log"), "scd2": ("log",)}
-_VALIDITY = {"valid_from": "timestamp", "valid_to": "timestamp", "is_current": "boolean"}  # what scd2 itself makes; is_current is optional
 
 
 def read_copy(draft: Draft, drafts: Drafts) -> None:
@@ -24,8 +24,17 @@ def read_copy(draft: Draft, drafts: Drafts) -> None:
         _read_history(draft, origin)
     else:
         _read_sequence(draft)
-        read_delete_when(draft, origin)
+        # What is made from a log asks it what a delete is: the log itself must hold what tells.
+        read_delete_when(draft, draft if draft.load == "log" else origin)
         _check_copied(draft, origin, draft.columns or ())
+    if origin is not None and origin.load == "log" and draft.delete_when is None:
+        draft.delete_when = _written(origin, "delete_when")
+
+
+def _written(draft: Draft, key: str) -> str | None:
+    """A text of a table's `sluice` block, whether or not that table has been read yet."""
+    found = draft.options[key].value
+    return found if isinstance(found, str) else None
 
 
 def read_delete_when(draft: Draft, origin: Draft | None) -> None:
@@ -97,6 +106,10 @@ def _read_history(draft: Draft, origin: Draft | None) -> None:
     if not options["first_valid_from"].absent:
         first = options["first_valid_from"].column(origin.names if origin else None, origin.name if origin else "", "")
         _expect_type(options["first_valid_from"], origin.column(first) if origin and first else None, "timestamp")
+    made = {*OWN_COLUMNS, *([surrogate] if surrogate else [])}
+    for key, listed in (("natural_key", natural), ("tracked", tracked)):
+        for name in made.intersection(listed):
+            options[key].refuse(f"'{name}' is made by the history itself", f"Name columns of {origin.name if origin else 'the log'}.")
     for name in natural:
         if name in tracked:
             options["tracked"].refuse(f"'{name}' is in natural_key and tracked", "A key does not change: take it out of tracked.")
@@ -104,10 +117,11 @@ def _read_history(draft: Draft, origin: Draft | None) -> None:
         _expect_type(options["surrogate_key"], draft.column(surrogate), "bigint")
         if draft.key and draft.key != (surrogate,):
             options["surrogate_key"].refuse(f"the primary key is {', '.join(draft.key)}", f"Mark '{surrogate}' alone as primaryKey.")
-    made = {*_VALIDITY, *([surrogate] if surrogate else [])}
     _check_validity(draft)
+    _check_unknown_member(draft)
+    _read_time(draft, origin)
     _check_copied(draft, origin, tuple(column for column in draft.columns or () if column.name not in made))
-    _trace_versions(draft, origin, natural, surrogate)
+    _trace_versions(draft, origin, natural, surrogate, first)
     if surrogate is not None:
         draft.history = History(natural_key=natural, surrogate_key=surrogate, tracked=tracked, first_valid_from=first)
 
@@ -115,27 +129,44 @@ def _read_history(draft: Draft, origin: Draft | None) -> None:
 def _check_validity(draft: Draft) -> None:
     if draft.columns is None:
         return
-    for name, kind in _VALIDITY.items():
+    for name, kind in OWN_COLUMNS.items():
         column = draft.column(name)
-        if column is None and name != "is_current":
+        if column is None and name != IS_CURRENT:
             draft.options["load"].refuse(
                 f"a history has a column '{name}', and {draft.name} does not", f"Add {{name: {name}, physicalType: {kind}}}."
             )
         if column is not None:
             _expect_type(column.node["physicalType"], column, kind)
-    valid_to = draft.column("valid_to")
+    valid_to = draft.column(VALID_TO)
     if valid_to is not None and valid_to.required:
         valid_to.node["required"].refuse("'valid_to' of the current version is NULL", "Take required: true away.")
 
 
-def _trace_versions(draft: Draft, origin: Draft | None, natural: tuple[str, ...], surrogate: str | None) -> None:
+def _check_unknown_member(draft: Draft) -> None:
+    for column in draft.columns or ():
+        if column.required and column.type is not None and stand_in(column.type) is None:
+            message = f"'{column.name}' is required and {column.type}: the unknown member has nothing to hold there"
+            column.node["required"].refuse(message, "Take required: true away.")
+
+
+def _read_time(draft: Draft, origin: Draft | None) -> None:
+    """Versions begin and end when their log says: it must order by time."""
+    draft.sequence = _written(origin, "sequence") if origin is not None else None
+    column = origin.column(draft.sequence) if origin is not None and draft.sequence is not None else None
+    if origin is not None and column is not None and column.type is not None and family(column.type) != "time":
+        message = f"{origin.name} orders by '{column.name}', which is {column.type}: versions are valid from a time"
+        draft.options["from"].refuse(message, f"Order {origin.name} by a timestamp.")
+
+
+def _trace_versions(draft: Draft, origin: Draft | None, natural: tuple[str, ...], surrogate: str | None, first: str | None) -> None:
     """Keys and bounds of versions come from the natural key and from when each state began."""
-    sequence = origin.options["sequence"].value if origin is not None and isinstance(origin.options.value, dict) else None
-    if origin is None or not isinstance(sequence, str):
+    if origin is None or draft.sequence is None:
         return
-    began = f"{origin.name}.{sequence}"
-    for name in _VALIDITY:
+    began = f"{origin.name}.{draft.sequence}"
+    for name in OWN_COLUMNS:
         draft.lineage[name] = (began,)
+    if first is not None:
+        draft.lineage[VALID_FROM] = tuple(sorted({began, f"{origin.name}.{first}"}))
     if surrogate is not None:
         draft.lineage[surrogate] = tuple(sorted({began, *(f"{origin.name}.{name}" for name in natural)}))
 

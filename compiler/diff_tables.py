@@ -16,13 +16,23 @@ from compiler.hashes import contract_hash
 from compiler.sql import normalised
 from shared.spec.codec import to_json
 from shared.spec.lake import Column, Rule, Source, Table
+from shared.spec.stored_types import is_widened
 
 Weight = Literal["breaking", "compatible", "words"]
 
 _OF_TYPE = "expect_column_values_to_be_of_type"
 _FROM_BELOW = ("append", "log", "merge", "scd2")  # their rows were landed before a column came
 # How a source is read, not what: neither windows' sizes nor where a copy of the same database stands change a row.
-_READING = ("watermark.lookback", "watermark.safety_lag", "watermark.max_window", "watermark.start_at", "servers.", "parallel")
+_READING = (
+    "watermark.lookback",
+    "watermark.safety_lag",
+    "watermark.max_window",
+    "watermark.start_at",
+    "servers.",
+    "parallel",
+    "files.max_objects",
+    "snapshot.min_share",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,9 @@ def _renamed(column: Column, came: Iterable[Column], old: Table, new: Table) -> 
 
 def _column(old: Column, new: Column) -> Iterator[Change]:
     own, name = (old.name,), f"column '{old.name}'"
-    if old.type != new.type:
+    if is_widened(old.type, new.type):
+        yield Change(weight="compatible", what=f"{name} widened", why=f"{old.type} -> {new.type}: every value stays as it is", columns=own)
+    elif old.type != new.type:
         yield Change(weight="breaking", what=f"{name} retyped", why=f"{old.type} -> {new.type}", columns=own)
     if new.required and not old.required:
         yield Change(weight="breaking", what=f"{name} made required", why="rows without it were good, and are not any more", columns=own)
@@ -209,7 +221,7 @@ def _source(old: Table, new: Table) -> Iterator[Change]:
         if path.startswith(tolerance):
             looser = now is not None and was is not None and now > was
             yield Change(weight="compatible" if looser else "breaking", what=f"{path} {'loosened' if looser else 'tightened'}", why=why)
-        elif path.startswith(_READING):
+        elif path.startswith(_READING) or (path == "widening" and now == "accept"):
             yield Change(weight="compatible", what=f"source: {path} changed", why=why)
         else:
             yield Change(weight="breaking", what=f"source: {path} changed", why=why)
@@ -217,7 +229,8 @@ def _source(old: Table, new: Table) -> Iterator[Change]:
 
 def _places(source: Source) -> dict[str, str]:
     """Where the source is, by environment."""
-    return {s.environment: f"{s.type} {s.name} at {s.host}:{s.port}/{s.database}, schema {s.schema}" for s in source.servers}
+    told = {s.environment: to_json(s) for s in source.servers}
+    return {name: ", ".join(f"{key} {value}" for key, value in server.items() if value is not None) for name, server in told.items()}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from compiler.expectations import read_expectation
 from compiler.metrics import read_metric
 from compiler.node import Node
 from compiler.rule_values import SEVERITIES, Written, bounds_of, check_pattern, rule
+from shared.spec.history import CURRENT_IS_OPEN, INVARIANTS, IS_CURRENT
 from shared.spec.lake import Relationship, Rule, Severity
 
 MAX_ROW_RULES = 60  # they are the bits of one bigint
@@ -38,7 +39,7 @@ def read_rules(draft: Draft) -> None:
     for column in draft.columns:
         found += [(made, column.node) for made in _implied(draft, column)]
         found += _written(draft, column.node["quality"], column)
-    found += [(made, schema) for made in _key_rule(draft)]
+    found += [(made, schema) for made in (*_key_rule(draft), *_history_rules(draft))]
     found += _written(draft, schema["quality"], None)
     found += _freshness(draft)
     _check_ids(found)
@@ -89,7 +90,17 @@ def _check_lengths(options: Node, column: DraftColumn) -> None:
         options["minLength"].refuse(f"no text is {low} or more and {high} or fewer characters long", "Swap minLength and maxLength.")
 
 
+def _history_rules(draft: Draft) -> Iterator[Rule]:
+    """What the gate asserts of every history after every run; the counting takes its columns from the table."""
+    for expectation in INVARIANTS if draft.load == "scd2" else ():
+        if expectation != CURRENT_IS_OPEN or IS_CURRENT in (draft.names or ()):
+            yield rule(expectation.replace("_", ".", 1), "history", expectation, {}, None)
+
+
 def _key_rule(draft: Draft) -> Iterator[Rule]:
+    """A log has none: two states of one key may share their time, and the later one by operation and content counts."""
+    if draft.load == "log":
+        return
     if len(draft.key) == 1:
         yield rule("primary_key", "unique", "expect_column_values_to_be_unique", {"column": draft.key[0]}, draft.key[0])
     elif draft.key:

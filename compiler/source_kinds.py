@@ -7,6 +7,7 @@ from compiler.node import Node
 from shared.spec.lake import FileFormat, Files, Snapshot
 
 KINDS = ("watermark", "snapshot", "files")
+NO_POSITION = "'watermark' is missing"
 FILE_SERVER = "s3"
 FORMATS: tuple[FileFormat, ...] = ("csv", "json", "parquet")
 MAX_OBJECTS = 1000  # of one batch, where the contract says nothing
@@ -20,7 +21,7 @@ def kind_of(draft: Draft, missing: str) -> str | None:
     options = draft.options
     written = [kind for kind in KINDS if not options[kind].absent]
     if not written:
-        options["watermark"].refuse("'watermark' is missing", missing)
+        options["watermark"].refuse(NO_POSITION, missing)
         return None
     for other in written[1:]:
         options[other].refuse(f"'{other}' beside '{written[0]}': a table is read in one way", f"Keep one of {', '.join(KINDS)}.")

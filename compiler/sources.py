@@ -2,36 +2,50 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 
-from compiler.draft import Draft, DraftColumn
+from compiler.draft import Draft
 from compiler.node import Node
 from compiler.problems import did_you_mean
 from compiler.source_kinds import FILE_SERVER, kind_of, read_files, read_location, read_snapshot
-from shared.spec.codec import CodecError, NoTimeZone, parse_instant
+from compiler.watermark import POSITION_KINDS, WATERMARK_KEYS, read_watermark
 from shared.spec.environment import Environment
-from shared.spec.lake import Server, Source, Tolerance, Watermark
+from shared.spec.lake import Parallel, Server, Source, Tolerance, Widening
 
-SERVER_TYPES = ("postgres",)
+SERVER_TYPES = ("postgres", "redshift", "snowflake")
 
+# What a server of each type cannot be reached without; its secret may name another host, port, database or warehouse, and the role.
+_NEEDED: Mapping[str, Mapping[str, str]] = {
+    "postgres": {},
+    "redshift": {"host": "lake.abc123.eu-central-1.redshift.amazonaws.com", "database": "dev", "schema": "public"},
+    "snowflake": {"account": "myorg-account1", "database": "SALES", "schema": "PUBLIC", "warehouse": "LAKE_WH"},
+}
+_PORTS: Mapping[str, int] = {"redshift": 5439, "snowflake": 443}  # of the service; PostgreSQL's is wherever it was put
 _RELATION = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*){0,2}")
-_WATERMARK_KEYS = ("column", "lookback", "safety_lag", "start_at", "max_window")
 
 
 def read_source(draft: Draft, environments: Mapping[str, Environment] | None) -> Source | None:
     """The source of an `append` table; None, with the problems written down, when something in it does not hold."""
     options = draft.options
-    _refuse_unsupported(draft)
-    kind = kind_of(draft, f"Add watermark: {{{', '.join(_WATERMARK_KEYS)}}}; or in its place snapshot, or files.")
-    watermark = _read_watermark(draft) if kind == "watermark" else None
+    kind = kind_of(draft, f"Add watermark: {{{', '.join(WATERMARK_KEYS)}}}; or in its place snapshot, or files.")
+    watermark = read_watermark(draft, options["watermark"]) if kind == "watermark" else None
     snapshot = read_snapshot(draft) if kind == "snapshot" else None
     files = read_files(draft) if kind == "files" else None
     relation = _read_relation(options["source"]) if options["files"].absent else files.pattern if files else None
     tolerance = _read_tolerance(options["reject_tolerance"])
     servers = _read_servers(draft, environments)
+    parallel, widening = _read_parallel(draft), _read_widening(options["widening"])
     if relation is None or tolerance is None or not (watermark or snapshot or files):
         return None
-    return Source(relation=relation, watermark=watermark, reject_tolerance=tolerance, servers=servers, snapshot=snapshot, files=files)
+    return Source(
+        relation=relation,
+        watermark=watermark,
+        reject_tolerance=tolerance,
+        servers=servers,
+        parallel=parallel,
+        widening=widening,
+        snapshot=snapshot,
+        files=files,
+    )
 
 
 def _read_relation(node: Node) -> str | None:
@@ -41,52 +55,21 @@ def _read_relation(node: Node) -> str | None:
     return relation
 
 
-def _refuse_unsupported(draft: Draft) -> None:
-    options = draft.options
-    parallel = options["parallel"]
-    if not parallel.absent:
-        parallel.only(("column", "parts"), what="parallel")
-        parallel["column"].column(draft.names, draft.name, "Name the column to cut by.")
-        parallel["parts"].integer(2, 64, required=True)
-        parallel.refuse("'parallel' reads are not supported by this version", "Leave 'parallel' out: a window is read by one connection.")
-    if not options["widening"].absent and options["widening"].word(("refuse", "accept"), "") == "accept":
-        options["widening"].refuse("'widening: accept' is not supported by this version", "Write widening: refuse, or leave it out.")
-
-
-def _read_watermark(draft: Draft) -> Watermark | None:
-    node = draft.options["watermark"]
-    node.only(_WATERMARK_KEYS, what="watermark")
-    name = node["column"].column(draft.names, draft.name, "Name the column that grows with every change: updated_at.")
+def _read_parallel(draft: Draft) -> Parallel | None:
+    node = draft.options["parallel"]
+    if node.absent:
+        return None
+    node.only(("column", "parts"), what="parallel")
+    name = node["column"].column(draft.names, draft.name, "Name the column whose ranges are read at once: a number, date or time.")
+    parts = node["parts"].integer(2, 64, required=True)
     column = draft.column(name) if name else None
-    if column is not None:
-        _check_position_column(node["column"], column)
-    lookback = node["lookback"].seconds(example="2h")
-    safety_lag = node["safety_lag"].seconds(example="5m")
-    max_window = node["max_window"].seconds(example="31d")
-    if max_window == 0:
-        node["max_window"].refuse("a window of no length never gets anywhere", "Write how much one batch may cover: 31d.")
-    start_at = _read_start(node["start_at"])
-    if name is None or lookback is None or safety_lag is None or not max_window or start_at is None:
-        return None
-    return Watermark(column=name, lookback_seconds=lookback, safety_lag_seconds=safety_lag, start_at=start_at, max_window_seconds=max_window)
+    if column is not None and column.type is not None and column.type not in POSITION_KINDS:
+        node["column"].refuse(f"'{column.name}' is {column.type}, which has no ranges of even width", "Name an integer, date or timestamp column.")
+    return None if name is None or parts is None else Parallel(column=name, parts=parts)
 
 
-def _check_position_column(place: Node, column: DraftColumn) -> None:
-    if column.type not in (None, "timestamp"):
-        place.refuse(f"the watermark '{column.name}' is {column.type}, and windows are cut in time", "Name a timestamp column.")
-
-
-def _read_start(node: Node) -> datetime | None:
-    text = node.text("Write the instant to read from: '2024-01-01T00:00:00Z'.")
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except NoTimeZone:
-        node.refuse(f"'{text}' has no time zone", f"Write '{text.strip()}{'' if 'T' in text else 'T00:00:00'}Z' for UTC, or an offset.")
-    except CodecError:
-        node.refuse(f"'{text}' is not an instant", "Write ISO 8601 with its zone: '2024-01-01T00:00:00Z'.")
-    return None
+def _read_widening(node: Node) -> Widening:
+    return "accept" if not node.absent and node.word(("refuse", "accept"), "Write refuse or accept.") == "accept" else "refuse"
 
 
 def _read_tolerance(node: Node) -> Tolerance | None:
@@ -129,19 +112,39 @@ def _read_server(node: Node, environments: Mapping[str, Environment] | None, *, 
         node["type"].refuse(f"{what} a server of type '{kind}'", f"Write type: {' or '.join(fitting)}.")
     if environments is not None and environment is not None:
         _check_secret(node, None if kind == FILE_SERVER else name, environment, environments)  # a role reads files, no password
-    if name is None or kind not in fitting or environment is None:
+    if name is None or kind is None or kind not in fitting or environment is None:
         return None
-    if of_files:
-        location, written = read_location(node)
-        return Server(
-            name=name, type=FILE_SERVER, environment=environment, host=None, port=None, database=None, schema=None, location=location, format=written
-        )
+    return _file_server(node, name, environment) if of_files else _database_server(node, name, kind, environment)
+
+
+def _file_server(node: Node, name: str, environment: str) -> Server:
+    location, written = read_location(node)
+    return Server(
+        name=name, type=FILE_SERVER, environment=environment, host=None, port=None, database=None, schema=None, location=location, format=written
+    )
+
+
+def _database_server(node: Node, name: str, kind: str, environment: str) -> Server:
     for key in ("location", "format", "delimiter"):
         if not node[key].absent:
             node[key].refuse(f"'{key}' of a server of type {kind}", f"Leave it out: it is for files, on a server of type {FILE_SERVER}.")
-    port = node["port"].integer(1, 65535)
-    host, database, schema = (node[key].optional_text() for key in ("host", "database", "schema"))
-    return Server(name=name, type=kind, environment=environment, host=host, port=port, database=database, schema=schema)
+    for key, example in _NEEDED[kind].items():
+        node[key].text(f"A {kind} server needs it: {key}: {example}.")
+    host, database, schema, account, warehouse = (node[key].optional_text() for key in ("host", "database", "schema", "account", "warehouse"))
+    if host is None and account is not None:
+        host = f"{account.lower().replace('_', '-')}.snowflakecomputing.com"
+    port = node["port"].integer(1, 65535) or _PORTS.get(kind)
+    return Server(
+        name=name,
+        type=kind,
+        environment=environment,
+        host=host,
+        port=port,
+        database=database,
+        schema=schema,
+        account=account if kind == "snowflake" else None,
+        warehouse=warehouse if kind == "snowflake" else None,
+    )
 
 
 def _check_secret(node: Node, name: str | None, environment: str, environments: Mapping[str, Environment]) -> None:

@@ -11,7 +11,7 @@ SCALARS = (
 )
 INTEGERS = ("tinyint", "smallint", "int", "bigint")
 LOGICAL = {
-    "string": ("text",),
+    "string": ("text", "bytes"),  # ODCS has no word for bytes, and demands one
     "integer": ("number",),
     "number": ("number",),
     "boolean": ("flag",),

@@ -14,6 +14,7 @@ from constructs import Construct
 from infra.access import FUNCTIONS, JOBS, Access, Function
 from infra.acknowledgements import accept
 from infra.bundling import ROOT, Bundles
+from infra.drivers import driver_jars
 from infra.glue_arguments import default_arguments
 from infra.roles import Holdings, grant, job_arn
 from infra.settings import cdk_environment, log_retention, removal_policy
@@ -92,7 +93,8 @@ class ComputeStack(Stack):
         environment, label = self._holdings.environment, stage.title()
         script = assets.Asset(self, f"{label}Script", path=str(ROOT / "glue_jobs" / f"{stage}.py"))
         log_prefix = f"/aws-glue/{environment.job(stage)}"
-        role = self._job_role(stage, access, (script, library), log_prefix)
+        drivers = self._drivers(lake) if stage == "ingest" else ()
+        role = self._job_role(stage, access, (script, library, *drivers), log_prefix)
         job = glue.CfnJob(
             self,
             f"{label}Job",
@@ -101,7 +103,12 @@ class ComputeStack(Stack):
             role=role.role_arn,
             glue_version=GLUE_VERSION,
             command=glue.CfnJob.JobCommandProperty(name="glueetl", python_version="3", script_location=script.s3_object_url),
-            default_arguments=default_arguments(environment, extra_py_files=library.s3_object_url, log_prefix=log_prefix),
+            default_arguments=default_arguments(
+                environment,
+                extra_py_files=library.s3_object_url,
+                log_prefix=log_prefix,
+                extra_jars=[driver.s3_object_url for driver in drivers],
+            ),
             worker_type=environment.workers.type,
             number_of_workers=environment.workers.count,
             timeout=environment.workers.timeout_minutes,
@@ -112,6 +119,10 @@ class ComputeStack(Stack):
         )
         job.node.add_dependency(role)
         return job
+
+    def _drivers(self, lake: Lake) -> tuple[assets.Asset, ...]:
+        jars = driver_jars(lake, self._holdings.environment.name)
+        return tuple(assets.Asset(self, f"Driver{position}", path=str(jar)) for position, jar in enumerate(jars))
 
     def _job_role(self, stage: Stage, access: Access, code: tuple[assets.Asset, ...], log_prefix: str) -> iam.Role:
         label = stage.title()

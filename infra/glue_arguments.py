@@ -1,6 +1,6 @@
 """What every Glue job is started with, whatever it does. The laptop's launcher reads the same arguments."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from infra.settings import cores
 from shared.spec.environment import Environment
@@ -9,12 +9,13 @@ from shared.spec.environment import Environment
 REDACTED = "[0-9A-Fa-f]{128}"
 
 
-def default_arguments(environment: Environment, *, extra_py_files: str, log_prefix: str) -> Mapping[str, str]:
+def default_arguments(environment: Environment, *, extra_py_files: str, log_prefix: str, extra_jars: Sequence[str] = ()) -> Mapping[str, str]:
     """Arguments that no run changes. Names of secrets and values of any kind stay out: Glue may log arguments.
 
-    No `--extra-jars`: Glue carries the PostgreSQL, Redshift and Delta jars itself, and the laptop's launcher puts the same on its class path.
+    `extra_jars` are the drivers of the lake's servers; Glue brings Delta's jars itself.
     """
     return {
+        **({"--extra-jars": ",".join(extra_jars)} if extra_jars else {}),
         "--environment": environment.name,
         "--extra-py-files": extra_py_files,
         "--datalake-formats": "delta",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infra.drivers import DRIVERS
 from local.errors import LaptopError
 from local.places import CACHE, spark_home
 
@@ -22,7 +23,7 @@ PINS = (
         f"software.amazon.awssdk:{part}:{_AWS_SDK}"
         for part in ("s3", "s3-transfer-manager", "sts", "kms", "apache-client", "netty-nio-client", "url-connection-client")
     ),
-    "org.postgresql:postgresql:42.7.14",
+    *DRIVERS.values(),
 )
 # The SDK's bundle alone is over 600 MB and holds nothing S3A needs; wildfly's OpenSSL binding is optional and native.
 EXCLUDES = ("software.amazon.awssdk:bundle", "org.wildfly.openssl:wildfly-openssl")

@@ -29,6 +29,7 @@ from local.secret_values import put_secrets
 from local.server import LOG, STATUS, main
 from local.shop import ORDERS, Shop
 from shared.spec.environment import Environment
+from shared.spec.lake import Lake
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
@@ -82,7 +83,7 @@ class Laptop:
         self._shared = database
         self._orders = orders
         self._tell = tell
-        self._environment: Environment | None = None
+        self._compiled: Lake | None = None
         self._server: subprocess.Popen[str] | None = None
 
     # ---- up and down
@@ -110,7 +111,7 @@ class Laptop:
             if deploys:
                 self.deploy()
             else:
-                put_secrets(environment, database=self._source(), own=self.home / "secrets.toml", aws=self.aws)
+                self._put_secrets()
             self._prepare(environment)
         except BaseException:
             self.down()
@@ -162,9 +163,7 @@ class Laptop:
 
     def environment(self) -> Environment:
         """As the lake's own environments.toml described it when this was first asked."""
-        if self._environment is None:
-            self._environment = compile_lake(self.lake).environment(self._environment_name)
-        return self._environment
+        return self._compiled_lake().environment(self._environment_name)
 
     @property
     def aws(self) -> Emulated:
@@ -181,12 +180,11 @@ class Laptop:
 
     def deploy(self) -> None:
         """Synthesize the lake and bring every stack and secret to it."""
-        self._environment = None
-        environment = self.environment()
+        self._compiled = None
         folder = self.home / "cdk.out"
         stacks = self._timed("synthesized", lambda: synthesize(self.lake, self._environment_name, folder))
         deploy(stacks, self.aws, self._tell)
-        put_secrets(environment, database=self._source(), own=self.home / "secrets.toml", aws=self.aws)
+        self._put_secrets()
 
     # ---- runs
 
@@ -246,6 +244,14 @@ class Laptop:
         if database is None:
             raise LaptopError(f"{self.home}: this laptop has no database of its own; pass the other laptop's")
         return database
+
+    def _put_secrets(self) -> None:
+        put_secrets(self._compiled_lake(), self.environment(), database=self._source(), own=self.home / "secrets.toml", aws=self.aws)
+
+    def _compiled_lake(self) -> Lake:
+        if self._compiled is None:
+            self._compiled = compile_lake(self.lake)
+        return self._compiled
 
     def _execution_arn(self, run: str) -> str:
         return f"{self.environment().machine_arn.replace(':stateMachine:', ':execution:')}:{run}"

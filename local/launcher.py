@@ -1,11 +1,12 @@
 """Runs a Glue job as `spark-submit` with the job's own arguments: code from S3, one process group per run, a log that errors name."""
 
+import filecmp
 import re
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +19,9 @@ from local.class_archive import archive_file
 from local.driver import Driver
 from local.errors import LaptopError
 from local.glue_arguments import Submission, script_arguments, submission
+from local.jars import jar_files
 from local.places import spark_home
-from local.spark_conf import process_environment, write_conf
+from local.spark_conf import KEPT_OUT, process_environment, write_conf
 
 _ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:\s.*)?")
 _MESSAGE_LENGTH = 1500
@@ -61,7 +63,7 @@ class Launcher:
 
     def launch(self, run: JobRun) -> "Running | Borrowed":
         """Start a run: in the idle driver if that was started with the very same submission, else in a new process."""
-        wanted = submission(run.arguments)
+        wanted = self._submission(run.arguments)
         script = self._fetch(run.script)
         log = self._logs / run.job / f"{run.run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ class Launcher:
 
     def prepare(self, arguments: Mapping[str, str]) -> None:
         """Have a driver ready for jobs with these arguments' submission. Any other idle one is ended."""
-        self._prepare(submission(arguments))
+        self._prepare(self._submission(arguments))
 
     def close(self) -> None:
         """End the idle driver and start no other."""
@@ -86,6 +88,11 @@ class Launcher:
             former, self._idle = self._idle, None
         if former is not None:
             former.end(self._children)
+
+    def _submission(self, arguments: Mapping[str, str]) -> Submission:
+        """A job's, less the shipped jars that every process here has already: then jobs with and without them share a driver."""
+        asked = submission(arguments)
+        return replace(asked, jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address))))
 
     def _prepare(self, wanted: Submission) -> None:
         self._s3.create_bucket(Bucket=_WARM)
@@ -204,6 +211,12 @@ class Borrowed:
         with self._lock:
             if not self._over:
                 self._children.end(self._driver.child)
+
+
+def _is_here(shipped: Path) -> bool:
+    """Whether the laptop's own class path holds this very file."""
+    own = (jar for jar in jar_files() if jar.stat().st_size == shipped.stat().st_size and not jar.name.startswith(KEPT_OUT))
+    return any(filecmp.cmp(jar, shipped, shallow=False) for jar in own)
 
 
 def error_line(log: Path, code: int) -> str:

@@ -21,18 +21,22 @@ import psycopg
 from local.children import Children
 from local.errors import LaptopError
 from local.places import package_folder
+from local.redshift_relay import FUNCTIONS, RedshiftRelay, check
 
 OWNER, READER, DATABASE = "sluice", "lake_reader", "shop"
 _START_TIMEOUT_S = 30
+# Redshift's driver does not know SCRAM, and reads as the same role.
+_LOG_INS = f"host all {READER} 127.0.0.1/32 md5\nhost all all 127.0.0.1/32 scram-sha-256\n"
 _SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "timezone=UTC", "max_connections=60", "log_min_messages=warning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """A reachable database, its owner and the role that the lake reads it with."""
+    """A reachable database, its owner and the role that the lake reads it with. Redshift's driver reaches it at a port of its own."""
 
     host: str
     port: int
+    redshift_port: int
     name: str
     owner: str
     owner_password: str
@@ -45,12 +49,13 @@ class Database:
 
 
 class Postgres:
-    """One server on a random loopback port; its data folder is `<home>/postgres` and outlives it."""
+    """One server on a random loopback port, and the relay in front of it; its data folder is `<home>/postgres` and outlives it."""
 
     def __init__(self, home: Path, children: Children) -> None:
         self._home = home
         self._children = children
         self._server: subprocess.Popen[Any] | None = None
+        self._relay: RedshiftRelay | None = None
         self._seat = _Seat.for_home(home)
 
     def start(self) -> Database:
@@ -59,8 +64,10 @@ class Postgres:
         if not (self._seat.data / "PG_VERSION").is_file():
             self._make(passwords)
         (self._seat.data / "postmaster.pid").unlink(missing_ok=True)
+        (self._seat.data / "pg_hba.conf").write_text(_LOG_INS, encoding="utf-8")
         port = free_port()
-        database = Database(host="127.0.0.1", port=port, name=DATABASE, owner=OWNER, reader=READER, **passwords)
+        self._relay = RedshiftRelay(port=port)
+        database = Database(host="127.0.0.1", port=port, redshift_port=self._relay.port, name=DATABASE, owner=OWNER, reader=READER, **passwords)
         log = self._home / "logs" / "postgres.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         options = [part for setting in (*_SETTINGS, f"port={port}") for part in ("-c", setting)]
@@ -74,10 +81,14 @@ class Postgres:
             )
         self._wait(database, log)
         self._ensure(database)
+        check(database.redshift_port, user=READER, password=database.reader_password, database=DATABASE)
         return database
 
     def stop(self) -> None:
         """Stop in order; open connections are closed by the server."""
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         if self._server is not None:
             self._children.end(self._server, first=signal.SIGINT, grace_s=10)
             self._server = None
@@ -136,13 +147,19 @@ class Postgres:
                 return
 
     def _ensure(self, database: Database) -> None:
-        """The shop's database and the reader's role. The role sees every session's transactions: without that, late commits would be lost."""
+        """The shop's database and the reader's role, and in them what Redshift's driver needs, which a home of before it lacks.
+
+        The role sees every session's transactions: without that, late commits would be lost.
+        """
         with _admin(database) as connection:
-            if connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
-                return
-            connection.execute(f"create role {READER} login password '{database.reader_password}'")
-            connection.execute(f"grant pg_read_all_stats to {READER}")
-            connection.execute(f"create database {DATABASE}")
+            if not connection.execute("select 1 from pg_database where datname = %s", [DATABASE]).fetchone():
+                connection.execute(f"create role {READER} login")
+                connection.execute(f"grant pg_read_all_stats to {READER}")
+                connection.execute(f"create database {DATABASE}")
+            connection.execute("set password_encryption = 'md5'")
+            connection.execute(f"alter role {READER} password '{database.reader_password}'")
+        with database.connect(autocommit=True) as connection:
+            connection.execute(FUNCTIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,28 +13,30 @@ from local.aws import Emulated
 from local.errors import LaptopError
 from local.postgres import Database
 from shared.spec.environment import Environment
+from shared.spec.lake import Lake
 
-_FIELDS = ("username", "password", "host", "port", "database")
+_FIELDS = ("username", "password", "host", "port", "database", "warehouse", "role")
 
 
-def put_secrets(environment: Environment, *, database: Database | None, own: Path, aws: Emulated) -> None:
+def put_secrets(lake: Lake, environment: Environment, *, database: Database | None, own: Path, aws: Emulated) -> None:
     """Every secret that the environment names. The mask key is made once and kept; servers not in `own` are the embedded shop.
 
-    Raises LaptopError when there is no shop and a server's values are not in `own`, naming the file and what to write.
+    Raises LaptopError when there is no shop, or none of the server's type, and its values are not in `own`: the file and what to write.
     """
     client = aws.client("secretsmanager")
     if not _exists(client, environment.secrets.mask_key):
         client.create_secret(Name=environment.secrets.mask_key, SecretString=secrets.token_hex(32))
-    values = _own_values(own)
+    values, types = own_values(own), _types(lake, environment)
     for server, name in environment.secrets.servers.items():
-        text = json.dumps(values.get(server) or _shop(database, server, own))
+        text = json.dumps(values.get(server) or _shop(database, server, types.get(server, "postgres"), own))
         if _exists(client, name):
             client.put_secret_value(SecretId=name, SecretString=text)
         else:
             client.create_secret(Name=name, SecretString=text)
 
 
-def _own_values(own: Path) -> Mapping[str, Mapping[str, Any]]:
+def own_values(own: Path) -> Mapping[str, Mapping[str, Any]]:
+    """By server, what the user wrote into `.local/secrets.toml`; nothing where there is no such file."""
     if not own.is_file():
         return {}
     try:
@@ -50,14 +52,23 @@ def _own_values(own: Path) -> Mapping[str, Mapping[str, Any]]:
     return servers
 
 
-def _shop(database: Database | None, server: str, own: Path) -> Mapping[str, Any]:
-    if database is None:
-        raise LaptopError(f"{own}: no values for server '{server}'; write [servers.{server}] with {', '.join(_FIELDS)}")
+def _types(lake: Lake, environment: Environment) -> Mapping[str, str]:
+    """Type by name of the servers that the lake's tables read."""
+    servers = [server for table in lake.sources if table.source is not None for server in table.source.servers]
+    return {server.name: server.type for server in servers if server.environment == environment.name}
+
+
+def _shop(database: Database | None, server: str, kind: str, own: Path) -> Mapping[str, Any]:
+    """The embedded shop as a server of type `kind`."""
+    ports = {} if database is None else {"postgres": database.port, "redshift": database.redshift_port}
+    if database is None or kind not in ports:
+        stands_in = f"; the laptop stands in for {' and '.join(ports)} alone, and it is of type {kind}" if ports else ""
+        raise LaptopError(f"{own}: no values for server '{server}'{stands_in}. Write [servers.{server}] with {', '.join(_FIELDS)}")
     return {
         "username": database.reader,
         "password": database.reader_password,
         "host": database.host,
-        "port": database.port,
+        "port": ports[kind],
         "database": database.name,
     }
 

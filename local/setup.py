@@ -61,7 +61,7 @@ def main() -> int:
         check_python(tuple(sys.version_info[:3]))
         check_java(_java_says())
         if not jars_are_ready():
-            _say("resolving Spark's jars (104 MB, once) …")
+            _say("resolving Spark's jars (204 MB, once) …")
             resolve_jars()
         if not archive_file().is_file():
             _say("starting Spark once, to remember its classes …")

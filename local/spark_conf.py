@@ -13,6 +13,8 @@ from local.places import CACHE, SHIPPED_ONLY, spark_home
 
 # Where Glue's `--datalake-formats` brings jars, those of the laptop are in the same class path only when it is asked for.
 _FORMATS: Mapping[str, str] = {"delta": "io.delta_"}
+# Its driver is 99 MB and registers XML parsers of its own for all: only a job that ships it gets it.
+KEPT_OUT = "net.snowflake_"
 
 _LOG4J = """\
 rootLogger.level = warn
@@ -55,7 +57,8 @@ def class_path(formats: str) -> str:
     unwanted = tuple(prefix for name, prefix in _FORMATS.items() if name not in wanted)
     # This class path comes before Spark's own: what Spark brings itself must stay Spark's (its netty is newer than the AWS SDK's).
     sparks = {_artifact(jar.name) for jar in (spark_home() / "jars").glob("*.jar")}
-    chosen = [jar for jar in jar_files() if _artifact(jar.name.partition("_")[2]) not in sparks and not (unwanted and jar.name.startswith(unwanted))]
+    kept_out = (*unwanted, KEPT_OUT)
+    chosen = [jar for jar in jar_files() if _artifact(jar.name.partition("_")[2]) not in sparks and not jar.name.startswith(kept_out)]
     return os.pathsep.join(str(jar) for jar in chosen)
 
 

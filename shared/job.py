@@ -90,7 +90,17 @@ def connection(table: Table, server: Server, secrets: Secrets, environment: Envi
             f"{table.file}: server '{server.name}' of {environment.name} has no {absent}; write it there or into the secret that "
             f"lake/environments.toml [environments.{environment.name}] secrets.servers.{server.name} names"
         )
-    return Connection(host=host, port=port, database=database, username=held.username, password=held.password)
+    return Connection(
+        host=host,
+        port=port,
+        database=database,
+        username=held.username,
+        password=held.password,
+        schema=server.schema,
+        account=server.account,
+        warehouse=held.warehouse or server.warehouse,
+        role=held.role,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

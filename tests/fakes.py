@@ -38,6 +38,7 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.core.ports import SourceClock, Staged, Written
+from shared.core.window import looked_back
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Table
 
@@ -199,6 +200,13 @@ class FakeState:
     def bypasses(self):
         return self._bypasses
 
+    def put_bypass(self, bypass):
+        self.remove_bypass(bypass.table, bypass.rule)
+        self._bypasses += (bypass,)
+
+    def remove_bypass(self, table, rule):
+        self._bypasses = tuple(one for one in self._bypasses if (one.table, one.rule) != (table, rule))
+
     def _fenced(self, run, fence):
         if (self._lock.run, self._lock.fence) != (run, fence):
             raise StaleFence(f"lock is {self._lock.run}'s")
@@ -320,14 +328,16 @@ class FakeLake:
     """ports.Tables, ports.DeltaLog and ports.Sources in one: Delta tables as lists of versions, and the shop behind bronze.
 
     `bad` says which source rows break their contract. `compute` gives a derived table's rows by key from its inputs' rows by key.
-    Derived tables are always computed whole; what the change set then holds is the difference.
+    `affected` gives the keys to compute again, from the keys that changed in each input and its rows; a table without is always computed whole.
     """
 
     def __init__(self, world: World, shop: Shop, bad: Callable[[str, Row], bool], compute: Mapping[str, Callable[..., dict[Any, Row]]]) -> None:
         self.world, self.shop, self.bad, self.derivations = world, shop, bad, compute
         self.tables: dict[str, list[Version]] = {}
         self.staging: dict[str, tuple[dict[Any, Row], set[Any]]] = {}
+        self.shapes: dict[str, str] = {}  # the definition whose columns a table has
         self.errors: dict[str, list[Row]] = {}
+        self.affected: dict[str, Callable[..., set[Any]]] = {}
         self.halting: set[str] = set()  # tables whose rules are to be counted as broken
         self.refused: set[str] = set()  # tables whose data cannot be computed at all
 
@@ -349,7 +359,9 @@ class FakeLake:
     def create(self, table, writer, guard):
         if self._versions(table):
             raise BadState(f"{table.name} is there")
-        return self._commit(table, {}, writer, guard, kind="create", operation="CREATE TABLE", digest=None)
+        version = self._commit(table, {}, writer, guard, kind="create", operation="CREATE TABLE", digest=None)
+        self.shapes[table.name] = table.definition_hash
+        return version
 
     def restore(self, table, version, writer, guard):
         content = self._versions(table)[version].content
@@ -373,9 +385,12 @@ class FakeLake:
             new, seen = self._window_rows(table, batch, lower)
         good, bad = ([r for r in new if self.bad(table.name, r) is wrong] for wrong in (False, True))
         lanes = Lanes({"accepted": good + deleted, "rejected": bad})
-        return self._commit_lanes(table, batch, lanes, len(seen), holds_rows, writer, guard, deleted=len(deleted), warnings=tuple(warnings))
+        late = sum(row["at"] < batch.lo for row in new) if table.source.watermark and batch.seq > 1 else 0
+        return self._commit_lanes(
+            table, batch, lanes, len(seen), holds_rows, writer, guard, deleted=len(deleted), late=late, warnings=tuple(warnings)
+        )
 
-    def _commit_lanes(self, table, batch, lanes, seen, holds_rows, writer, guard, *, deleted=0, warnings=()):
+    def _commit_lanes(self, table, batch, lanes, seen, holds_rows, writer, guard, *, deleted=0, late=0, warnings=()):
         accepted, rejected = len(lanes["accepted"]) - deleted, len(lanes["rejected"])
         evidence = BatchEvidence(
             batch_id=batch.batch_id,
@@ -391,6 +406,7 @@ class FakeLake:
             null_positions=0,
             reasons={},
             rules=self._rules(table, accepted + rejected),
+            late=late,
             manifest=batch.manifest,
             warnings=warnings,
             replay=batch.replay,
@@ -414,28 +430,33 @@ class FakeLake:
         for batch_id, lanes in sorted(self._versions(origin)[-1].content.items()):
             if after_seq < int(batch_id.rsplit("-", 1)[1]) <= up_to_seq:
                 for row in lanes["accepted"]:
-                    if row["id"] not in new or _order(new[row["id"]]) < _order(row):
+                    if table.load == "log":
+                        new[_order(row)] = row  # every state, once
+                    elif row["id"] not in new or _order(new[row["id"]]) < _order(row):
                         new[row["id"]] = row
         return self._write(table, old, new, writer, guard)
 
     def derive(self, table, inputs, *, rebuild, writer, guard):
         self._refuse(table)
-        return self._write(table, self._versions(table)[-1].content, self._compute(table, inputs), writer, guard)
+        target = self._versions(table)[-1].content
+        return self._write(table, target, self._compute(table, inputs, target, rebuild=rebuild), writer, guard)
 
-    def check(self, table, version):
+    def check(self, table, version, *, consumed):
         return self.world.effect("table.check", lambda: self._rules(table, len(self._versions(table)[version].content)))
 
     def stage(self, table, inputs, *, target_version, rebuild, path, overlays):
         self._refuse(table)
         target = {} if target_version is None else self._versions(table)[target_version].content
-        new = self._compute(table, inputs)
+        new = self._compute(table, inputs, target, rebuild=rebuild)
         upserts = {key: row for key, row in new.items() if target.get(key) != row}
         deletes = set(target) - set(new)
         self.world.effect("staging.put", lambda: self.staging.__setitem__(path, (upserts, deletes)))
         inserted = len([key for key in upserts if key not in target])
         counts = WriteCounts(inserted=inserted, updated=len(upserts) - inserted, deleted=len(deletes), unchanged=0)
         digest = digest_of([sorted(map(str, upserts.items())), sorted(map(str, deletes))])
-        return Staged(digest=digest, upserts=len(upserts), deletes=len(deletes), counts=counts, rules=self._rules(table, len(new)))
+        reshapes = target_version is not None and self.shapes[table.name] != table.definition_hash  # every new definition brings a column
+        rules = self._rules(table, len(new))
+        return Staged(digest=digest, upserts=len(upserts), deletes=len(deletes), reshapes=reshapes, counts=counts, rules=rules)
 
     def publish(self, table, change_set, phase, *, meta_run, writer, guard):
         upserts, deletes = self.staging[change_set.path]
@@ -447,7 +468,10 @@ class FakeLake:
         else:
             content = {key: row for key, row in content.items() if key not in deletes}
         writer = replace(writer, run=meta_run)
-        return self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
+        version = self._commit(table, content, writer, guard, kind="publish", operation="MERGE", digest=change_set.digest, phase=phase)
+        if phase == "upserts":
+            self.shapes[table.name] = table.definition_hash
+        return version
 
     # ---- private
 
@@ -463,10 +487,10 @@ class FakeLake:
         return lanes
 
     def _window_rows(self, table, batch, lower):
-        lookback = timedelta(seconds=table.source.watermark.lookback_seconds)
+        earliest = looked_back(table.source.windows, batch.lo)
         rows = self.world.effect(
             "source.read",
-            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if batch.lo - lookback <= r["at"] < batch.hi],
+            lambda: [r for r in self.shop.visible(table.source.relation, self.world.now) if earliest <= r["at"] < batch.hi],
         )
         known = [row for lanes in lower.values() for lane in lanes.values() for row in lane]
         seen = [row for row in rows if row["at"] < batch.lo and row in known]
@@ -511,15 +535,26 @@ class FakeLake:
     def _versions(self, table: Table) -> list[Version]:
         return self.tables.setdefault(table.name, [])
 
-    def _compute(self, table, inputs):
-        return self.derivations[table.name](**{read.table.name.replace(".", "_"): self._read(read) for read in inputs})
+    def _compute(self, table, inputs, target, *, rebuild):
+        rows = {read.table.name.replace(".", "_"): self._read(read) for read in inputs}
+        whole = self.derivations[table.name](**rows)
+        if rebuild or table.name not in self.affected:
+            return whole
+        again = self.affected[table.name]({read.table.name.replace(".", "_"): self._changed_keys(read) for read in inputs}, **rows)
+        return {key: row for key, row in target.items() if key not in again} | {key: whole[key] for key in again if key in whole}
+
+    def _changed_keys(self, read) -> set[Any]:
+        """Keys whose row is not the one that the table consumed."""
+        before = {} if read.consumed is None else self._read(replace(read, version=read.consumed, overlay=None))
+        after = self._read(read)
+        return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
     def _read(self, read) -> dict[Any, Row]:
         content = {} if read.version is None else dict(self._versions(read.table)[read.version].content)
         if read.overlay is not None:
             upserts, deletes = self.staging[read.overlay]
             content = {key: row for key, row in (content | upserts).items() if key not in deletes}
-        return {key: row for key, row in content.items() if not row.get("deleted")}
+        return living(read.table, content)
 
     def _write(self, table, old, new, writer, guard):
         inserted, updated, deleted = (
@@ -574,6 +609,11 @@ class FakeLake:
             return commit.version
 
         return self.world.effect(f"delta.commit {table.name}", put)
+
+
+def living(table: Table, content: Mapping[Any, Row]) -> dict[Any, Row]:
+    """What a reader sees: tombstones are left out; a log's deletes are states like others."""
+    return {key: row for key, row in content.items() if table.load == "log" or not row.get("deleted")}
 
 
 def _order(row: Row) -> tuple[Any, ...]:

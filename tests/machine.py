@@ -16,7 +16,7 @@ from shared.core.steps.publish import publish
 from shared.core.steps.refine import refine
 from shared.core.steps.stage import stage
 from shared.spec.lake import Column, Lake, PinnedLake, Relationship, Rule, Source, Table, Tolerance, Watermark
-from tests.fakes import START, FakeDocuments, FakeExecutions, FakeLake, FakeLog, FakeNotify, FakeState, Killed, Shop, World, digest_of
+from tests.fakes import START, FakeDocuments, FakeExecutions, FakeLake, FakeLog, FakeNotify, FakeState, Killed, Shop, World, digest_of, living
 
 JOBS = {"ingest": ingest, "refine": refine, "stage": stage, "publish": publish}
 
@@ -43,7 +43,7 @@ def table(name: str, load: str, *, inputs: tuple[str, ...] = (), relationships: 
     layer = name.split(".")[0]
     source = None
     if layer == "bronze":
-        mark = Watermark(column="at", lookback_seconds=5, safety_lag_seconds=0, start_at=START - timedelta(seconds=60), max_window_seconds=40)
+        mark = Watermark(column="at", lookback=5, safety_lag_seconds=0, start_at=START - timedelta(seconds=60), max_window=40)
         source = Source(relation=name.split(".")[1], watermark=mark, reject_tolerance=Tolerance(share=0.5, rows=1), servers=())
     made = Table(
         name=name,
@@ -99,6 +99,14 @@ def fact_sales(gold_dim_product, silver_orders):
     }
 
 
+def affected_products(changed, **rows):
+    return changed["silver_products"]
+
+
+def affected_sales(changed, gold_dim_product, silver_orders):
+    return changed["silver_orders"] | {key for key, row in silver_orders.items() if row["product"] in changed["gold_dim_product"]}
+
+
 def is_bad(table: str, row: dict) -> bool:
     return table == "bronze.orders" and row["amount"] < 0
 
@@ -114,6 +122,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.state, self.documents, self.executions = FakeState(self.world), FakeDocuments(self.world), FakeExecutions(self.world)
         self.tables = FakeLake(self.world, self.shop, is_bad, {"gold.dim_product": dim_product, "gold.fact_sales": fact_sales})
+        self.tables.affected = {"gold.dim_product": affected_products, "gold.fact_sales": affected_sales}
         self.log, self.notify, self.number, self.glue_number = FakeLog(), FakeNotify(), 0, 0
         self.dies_with_job = False  # a killed job takes its execution along: no fail path
 
@@ -121,26 +130,25 @@ class Machine:
     def pinned(self) -> PinnedLake:
         return PinnedLake(lake=self.lake, hash=digest_of(self.lake))
 
-    def run(self, replay: Replay | None = None) -> str:
+    def run(self, replay: Replay | None = None, **asked: tuple[str, ...]) -> str:
         self.number += 1
         name = f"run-{self.number}"
         self.executions._running.add(name)
         try:
-            return self._execute(name, replay)
+            return self._execute(name, replay, **asked)
         except Killed:
             return "dead"
         finally:
             self.executions._running.discard(name)
             self.executions._live.pop(name, None)
 
-    def _execute(self, name: str, replay: Replay | None = None) -> str:
-        request = PlanRequest(run=name, machine="machine", scheduled=None, replay=replay)
+    def _execute(self, name: str, replay: Replay | None = None, **asked: tuple[str, ...]) -> str:
         try:
-            answer = self._lambda(plan, request, self.documents, self.executions)
+            answer = self.plan(name, replay, **asked)
             if answer.recover is not None:
                 self._glue(name, answer.fence, "publish", "all", target=answer.recover)
                 self._lambda(commit, CommitRequest(run=name, fence=answer.fence, target=answer.recover))
-                answer = self._lambda(plan, request, self.documents, self.executions)
+                answer = self.plan(name, replay, **asked)
             groups = answer.groups
             for stage_name in ("ingest", "refine", "stage"):
                 for group in groups:
@@ -162,6 +170,10 @@ class Machine:
             clock=self.world.clock,
         )
         return "failed"
+
+    def plan(self, name: str, replay: Replay | None = None, *, tables: tuple[str, ...] = (), full_refresh: tuple[str, ...] = ()):
+        request = PlanRequest(run=name, machine="machine", tables=tables, full_refresh=full_refresh, replay=replay)
+        return self._lambda(plan, request, self.documents, self.executions)
 
     def _lambda(self, step, request, *ports):
         """Lambda's own retry: a killed one is called again, up to three times in all."""
@@ -217,7 +229,7 @@ class Machine:
         entry = self.state._certified.tables.get(name)
         if entry is None:
             return {}
-        return {key: row for key, row in self.tables.tables[name][entry.version].content.items() if not row.get("deleted")}
+        return living(self.lake.table(name), self.tables.tables[name][entry.version].content)
 
     def latest(self, name: str) -> dict:
         versions = self.tables.tables.get(name, [])

@@ -1,5 +1,7 @@
 SELECT o.order_id FROM changed.silver.orders AS o
 UNION
+SELECT o.order_id FROM silver.orders AS o JOIN changed.gold.dim_customer AS c ON c.customer_id = o.customer_id
+UNION
 SELECT o.order_id FROM silver.orders AS o JOIN changed.gold.dim_product AS p ON p.product_id = o.product_id
 UNION
 SELECT o.order_id FROM silver.orders AS o

@@ -27,6 +27,8 @@ class Credentials:
     host: str | None = None
     port: int | None = None
     database: str | None = None
+    warehouse: str | None = None
+    role: str | None = None
 
 
 class Secrets:
@@ -66,6 +68,8 @@ class Secrets:
             host=self._text(held, "host", secret, setting, required=False),
             port=None if port is None else int(port),
             database=self._text(held, "database", secret, setting, required=False),
+            warehouse=self._text(held, "warehouse", secret, setting, required=False),
+            role=self._text(held, "role", secret, setting, required=False),
         )
 
     def _fields(self, secret: str, setting: str) -> Mapping[str, Any]:

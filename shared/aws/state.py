@@ -243,8 +243,10 @@ class DynamoState:
         return tuple(_read(Bypass, item, "BYPASS") for item in self._table.query("BYPASS"))
 
     def put_bypass(self, bypass: Bypass) -> None:
-        """Grant or renew an exception; for the command line, which alone may write this kind."""
         self._table.write(Act(verb="Put", kind="BYPASS", id=f"{bypass.table}#{bypass.rule}", item=to_json(bypass)))
+
+    def remove_bypass(self, table: str, rule: str) -> None:
+        self._table.write(Act(verb="Delete", kind="BYPASS", id=f"{table}#{rule}"))
 
     # ---- private
 

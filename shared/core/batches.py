@@ -29,6 +29,11 @@ def last_commit(commits: Iterable[LogCommit], batch_id: str) -> LogCommit | None
     return found
 
 
+def halted(batches: Iterable[Batch]) -> Batch | None:
+    """The first that a gate halted."""
+    return next((batch for batch in batches if batch.outcome is not None and batch.outcome.verdict == "halt"), None)
+
+
 def reusable(table: Table, batch: Batch, commit: LogCommit, *, newest_below: int) -> bool:
     """Whether a commit still stands for its batch.
 

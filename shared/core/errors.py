@@ -6,6 +6,7 @@ SluiceError
 │   └── StateUnavailable        DynamoDB, S3 or Glue throttled or did not answer
 ├── DataRejected            halts one table; the rest of the run goes on
 │   ├── MissingColumn           the source lacks a required column
+│   ├── WidenedColumn           the source declares a wider type than the contract allows
 │   ├── ObjectGone              a frozen file is no longer there
 │   ├── SnapshotTooSmall        a snapshot holds far fewer rows than are known
 │   └── SchemaMismatch          a table on disk does not fit its contract
@@ -46,6 +47,10 @@ class DataRejected(SluiceError):
 
 class MissingColumn(DataRejected):
     """The source lacks a required column."""
+
+
+class WidenedColumn(DataRejected):
+    """The source declares a wider type than the contract allows."""
 
 
 class ObjectGone(DataRejected):

@@ -1,17 +1,31 @@
 """Events and answers of the Lambdas: names and numbers only, so that the state machine's payload stays small. Plain values with a JSON form."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from shared.core.messages import Replay, RunStatus
 from shared.spec.lake import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRequest:
+class RunRequest:
+    """One execution as the state machine tells of it."""
+
     run: str
     machine: str  # ARN of the state machine
-    scheduled: str | None  # the schedule's own time; None when started by hand
-    replay: Replay | None = None  # rejects to inject again in this run
+    input: Any  # as it was started with; `choice.plan_request` reads it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """The same, its input read: each field with a default is a word that the input may hold."""
+
+    run: str
+    machine: str
+    scheduled: str | None = None  # the schedule's own time; None when started by hand
+    tables: tuple[str, ...] = ()  # limits the run to these and what they need; none: every table
+    full_refresh: tuple[str, ...] = ()  # to be computed anew from all of their inputs
+    replay: Replay | None = None  # rejects to inject again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ A batch's objects are frozen with their ETags in a manifest, written before the 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,6 +58,14 @@ def next_manifest(files: Files, listed: Sequence[FileObject], inventory: Mapping
     present = {item.key for item in listed}
     known = {key: etag for key, etag in inventory.items() if key in present}
     return Manifest(objects=tuple(taken), inventory=known | {item.key: item.etag for item in taken})
+
+
+def manifests(files: Files, listed: Sequence[FileObject], inventory: Mapping[str, str], *, first: bool) -> Iterator[Manifest]:
+    """What is new, cut into batches, one by one. The `first` batch ever is cut even if it is empty."""
+    frozen = next_manifest(files, listed, inventory)
+    while frozen.objects or first:
+        yield frozen
+        frozen, first = next_manifest(files, listed, frozen.inventory), False
 
 
 def standing(frozen: Sequence[FileObject], found: Mapping[str, str]) -> tuple[tuple[FileObject, ...], tuple[str, ...], tuple[str, ...]]:

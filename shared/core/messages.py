@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from shared.core.totals import Totals
-from shared.spec.lake import Severity, Stage
+from shared.spec.lake import Position, Severity, Stage
 
 Verdict = Literal["pass", "warn", "halt", "blocked"]
 RunStatus = Literal["running", "passed", "blocked", "failed"]
 GlueStatus = Literal["live", "succeeded", "failed"]
 Phase = Literal["upserts", "deletes"]
-CommitKind = Literal["create", "batch", "merge", "restore", "publish"]
+CommitKind = Literal["create", "batch", "widen", "merge", "restore", "publish"]
 
 
 # ---- state
@@ -53,7 +53,7 @@ class Progress:
     batch, and where a version that did not count wrote the batches before.
     """
 
-    position: datetime | None
+    position: Position | None
     seq: int
     manifest: str | None = None
     totals: Totals | None = None
@@ -72,8 +72,8 @@ class Replay:
     """Which open rejects of a table to inject again: those rejected for one of `rules`, of batches that one of `runs` froze; empty means any."""
 
     table: str
-    rules: tuple[str, ...]
-    runs: tuple[str, ...]
+    rules: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +86,8 @@ class Batch:
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     ingest_time: datetime
     run: str  # that froze it
     fence: int
@@ -98,7 +98,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSetRef:
-    """A staged change set: where, its content digest, the certified version it applies to (None: the table is new), its row counts."""
+    """A staged change set: where, its content digest, the certified version it applies to (None: the table is new), its row counts.
+
+    `reshapes`: the table has yet to take on columns or wider types that its contract gained; its upserts bring them, be there a row or not.
+    """
 
     table: str
     path: str
@@ -106,6 +109,13 @@ class ChangeSetRef:
     base_version: int | None
     upserts: int
     deletes: int
+    reshapes: bool = False
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """What publish has to commit."""
+        todo: tuple[tuple[Phase, int], ...] = (("upserts", self.upserts or self.reshapes), ("deletes", self.deletes))
+        return tuple(phase for phase, due in todo if due)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,18 +206,24 @@ class BatchCounts:
     seen: int
     deleted: int = 0
 
+    @property
+    def accepted_lane(self) -> int:
+        """Rows that readers of the batch have to take."""
+        return self.accepted + self.deleted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchEvidence:
     """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None.
 
+    `late` counts the accepted and rejected rows that only the lookback caught; `late_at_edge` those of them in its oldest tenth.
     Of a replay `read` counts the rejects it injected again, and its seen rows are in the commit too, in a lane of their own.
     """
 
     batch_id: str
     seq: int
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     contract_hash: str
     fence: int  # of the run that wrote the commit
     glue_run: str
@@ -217,6 +233,9 @@ class BatchEvidence:
     null_positions: int  # rows of the source whose watermark column is NULL: in no window
     reasons: Mapping[str, int]  # rejected rows by reason; a row may have several
     rules: tuple[RuleResult, ...]
+    late: int = 0
+    late_at_edge: int = 0
+    unknown_columns: tuple[str, ...] = ()  # of the source, that the contract does not name: never read
     manifest: str | None = None  # of files: the document that listed what was read
     warnings: tuple[str, ...] = ()  # what the job saw that is no error; the gate repeats each
     replay: Replay | None = None
@@ -224,7 +243,10 @@ class BatchEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestEvidence:
-    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not."""
+    """One source table in one run: its batches in order of seq. `problem` says why the table could not go on, if it could not.
+
+    `warnings` say what is odd about the source and has lost nothing.
+    """
 
     run: str
     fence: int
@@ -234,6 +256,7 @@ class IngestEvidence:
     path: str
     batches: tuple[BatchEvidence, ...]
     problem: str | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,13 +341,17 @@ class PlannedTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """`_runs/<run>/plan.json`: what a run may touch, in which order and groups."""
+    """`_runs/<run>/plan.json`: what a run may touch, in which order and groups. Tables that are not in it stay exactly as they are.
+
+    `full_refresh`: those to be computed from all of their inputs, even if nothing moved.
+    """
 
     run: str
     fence: int
     lake_hash: str
     at: datetime
     tables: tuple[PlannedTable, ...]
+    full_refresh: tuple[str, ...]
     replay: Replay | None = None
 
 
@@ -333,7 +360,8 @@ class GateDecision:
     """`_runs/<run>/gate-<stage>.json`: the verdicts of a stage and what the next one may do.
 
     `progress` (ingest) is how far each source got; `entries` are the CERTIFIED entries that this stage's tables earned or keep;
-    `todo` the next stage's tables in order; `blocked` tables that wait, with why (the halted ones among them);
+    `todo` the next stage's tables in order; `refresh` the run's tables that are computed from all of their inputs, as plan says;
+    `blocked` tables that wait, with why (the halted ones among them);
     `change_sets` (stage) what publish must apply, in order.
     """
 
@@ -344,5 +372,6 @@ class GateDecision:
     progress: Mapping[str, Progress]
     entries: Mapping[str, Entry]
     todo: tuple[str, ...]
+    refresh: tuple[str, ...]
     blocked: Mapping[str, str]
     change_sets: tuple[ChangeSetRef, ...]

@@ -96,7 +96,14 @@ class State(Protocol):
     def take_schedule(self, scheduled: str, run: str) -> str:
         """Register the run of a schedule's time if none is; the run that has it."""
 
-    def bypasses(self) -> tuple[Bypass, ...]: ...
+    def bypasses(self) -> tuple[Bypass, ...]:
+        """Expired ones among them."""
+
+    def put_bypass(self, bypass: Bypass) -> None:
+        """Grant or renew an exception. For the command line, which alone may write this kind."""
+
+    def remove_bypass(self, table: str, rule: str) -> None:
+        """Also for the command line alone. Removing one that is not there changes nothing."""
 
 
 class Documents(Protocol):
@@ -155,11 +162,15 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceClock:
-    """The source's own time, and the start of its oldest open transaction where it can tell (None: it cannot)."""
+    """The source's own time, and the start of its oldest open transaction where it can tell (None: it cannot).
+
+    `highest` is the greatest committed number of an integer position; None for the other kinds, and where there is no row.
+    """
 
     now: datetime
     oldest_open: datetime | None
     tells_open: bool
+    highest: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +214,7 @@ class Staged:
     digest: str
     upserts: int
     deletes: int
+    reshapes: bool
     counts: WriteCounts
     rules: tuple[RuleResult, ...]
 
@@ -246,10 +258,11 @@ class Tables(Protocol):
         batches <= up_to_seq and nothing else. Computes the rows that differ first; with none, writes nothing."""
 
     def derive(self, table: Table, inputs: tuple[InputRead, ...], *, rebuild: bool, writer: Writer, guard: Guard) -> Written:
-        """A silver `derive` or `replace` table: compute its change set and apply it in one commit; with none, write nothing."""
+        """A silver table computed from silver (`derive`, `replace`, `scd2`, `merge` from a log): compute its change set and apply it in one commit;
+        with none, write nothing."""
 
-    def check(self, table: Table, version: int) -> tuple[RuleResult, ...]:
-        """Count the table's rules over its whole live content at `version`."""
+    def check(self, table: Table, version: int, *, consumed: Mapping[str, int]) -> tuple[RuleResult, ...]:
+        """Count the table's rules over its whole live content at `version`. `consumed`: what that content was computed from."""
 
     def stage(
         self, table: Table, inputs: tuple[InputRead, ...], *, target_version: int | None, rebuild: bool, path: str, overlays: Mapping[str, str]
@@ -258,5 +271,6 @@ class Tables(Protocol):
         relationships."""
 
     def publish(self, table: Table, change_set: ChangeSetRef, phase: Phase, *, meta_run: str, writer: Writer, guard: Guard) -> int | None:
-        """Apply one phase of a staged change set in one MERGE, after checking its digest (EvidenceInvalid). Creates a missing table first. The new
-        version, or None when the phase has no rows. Skipping what was already applied is the caller's decision, from the log."""
+        """Apply one phase of a staged change set in one commit, after checking its digest (EvidenceInvalid). Creates a missing table first. The
+        upserts bring along columns and wider types that the contract gained, without a row if there is none. The new version, or None when
+        there is nothing to change. Skipping what was already applied is the caller's decision, from the log."""

@@ -23,9 +23,9 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.spec.codec import parse_instant
-from shared.spec.lake import Lake, Stage, Table
+from shared.spec.lake import Lake, Position, Stage, Table
 
-Outcome = Literal["pass", "warn", "halt", "blocked", "nothing to do", "not reached"]
+Outcome = Literal["pass", "warn", "halt", "blocked", "nothing to do", "not reached", "not planned"]
 Status = Literal["running", "passed", "blocked", "failed", "unknown"]
 STAGES: tuple[Stage, ...] = ("ingest", "refine", "stage", "publish")
 TOP_REASONS = 10
@@ -64,12 +64,13 @@ class BatchReport:
     """
 
     batch_id: str
-    lo: datetime
-    hi: datetime
+    lo: Position
+    hi: Position
     read: int
     accepted: int
     rejected: int
     seen: int
+    late: int  # of accepted and rejected: what only the lookback caught
     accounted: bool
     null_positions: int
     reused: bool
@@ -96,6 +97,8 @@ class TableReport:
     accepted: int | None
     rejected: int | None
     seen: int | None
+    late: int | None
+    unknown_columns: tuple[str, ...]  # of the source, that the contract does not name
     reasons: Mapping[str, int]
     batches: tuple[BatchReport, ...]
     inserted: int | None
@@ -175,6 +178,8 @@ def _table(table: Table, gathered: Gathered, blocked: Mapping[str, str]) -> Tabl
         accepted=_total(ingested, "accepted"),
         rejected=_total(ingested, "rejected"),
         seen=_total(ingested, "seen"),
+        late=None if ingested is None else sum(batch.late for batch in batches),
+        unknown_columns=tuple(sorted({name for batch in batches for name in batch.unknown_columns})),
         reasons=_top_reasons(batches),
         batches=tuple(_batch(table, batch, ingested.fence, gathered.pending.get(table.name, ())) for batch in batches) if ingested else (),
         inserted=_written(written, "inserted"),
@@ -186,6 +191,8 @@ def _table(table: Table, gathered: Gathered, blocked: Mapping[str, str]) -> Tabl
 
 def _outcome(table: Table, gathered: Gathered, blocked: Mapping[str, str]) -> Outcome:
     """A table that passed by itself and was held back with another is blocked: its change did not become visible."""
+    if gathered.plan is not None and not any(planned.table == table.name for planned in gathered.plan.tables):
+        return "not planned"
     decision = gathered.decisions.get(table.stage)
     verdict = None if decision is None else next((said.verdict for said in decision.verdicts if said.table == table.name), None)
     if verdict == "halt":
@@ -214,6 +221,7 @@ def _batch(table: Table, batch: BatchEvidence, fence: int, pending: Iterable[Bat
         accepted=counts.accepted,
         rejected=counts.rejected,
         seen=counts.seen,
+        late=batch.late,
         accounted=counts.read == counts.accepted + counts.rejected + counts.seen,
         null_positions=batch.null_positions,
         reused=batch.fence != fence,

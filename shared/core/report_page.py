@@ -6,6 +6,7 @@ from html import escape
 
 from shared.core.report import RunReport, StageReport, TableReport
 from shared.core.report_style import STYLE
+from shared.core.window import position_text
 
 HEADLINES: Mapping[str, str] = {
     "passed": "Passed: everything this run read is certified",
@@ -87,9 +88,10 @@ def _batches(report: RunReport) -> str:
     rows = [
         (
             _code(batch.batch_id) + ("<br><small>landed by an earlier run</small>" if batch.reused else ""),
-            "rejects replayed" if batch.replay else f'<span class="instant">{_instant(batch.lo)} to<br>{_instant(batch.hi)}</span>',
+            "rejects replayed" if batch.replay else f'<span class="instant">{position_text(batch.lo)} to<br>{position_text(batch.hi)}</span>',
             f"{batch.read:,} = {batch.accepted:,} + {batch.rejected:,} + {batch.seen:,}",
             _badge("pass", "adds up") if batch.accounted else _badge("halt", "does not add up"),
+            f"{batch.late:,}",
             f"{batch.null_positions:,}",
             "–" if batch.rejects is None else _code(batch.rejects),
         )
@@ -98,7 +100,7 @@ def _batches(report: RunReport) -> str:
     ]
     if not rows:
         return _section("Every row accounted for", "<p>No batch was reached.</p>")
-    headings = ("Batch", "Window (UTC)", "Read = accepted + rejected + seen", "Check", "Without position", "Rejected rows lie in")
+    headings = ("Batch", "Window (UTC)", "Read = accepted + rejected + seen", "Check", "Late", "Without position", "Rejected rows lie in")
     return _section("Every row accounted for", _grid("Batches of this run", headings, rows))
 
 

@@ -39,6 +39,8 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
         doubts.append("a count is negative")
     if batch.reasons.get(COPY, 0) > counts.rejected:
         doubts.append("it counts more copies than rejected rows")
+    if not 0 <= batch.late_at_edge <= batch.late <= counts.accepted + counts.rejected:
+        doubts.append(f"of {counts.accepted + counts.rejected} new rows {batch.late} cannot be late and {batch.late_at_edge} at the lookback's edge")
     if counts.deleted and (table.source is None or table.source.snapshot is None):
         doubts.append(f"it counts {counts.deleted} deleted rows, and only a snapshot tells what is gone")
     if counts.read != counts.accepted + counts.rejected + counts.seen:
@@ -133,7 +135,7 @@ def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
     if commit.meta.digest != batch.digest:
         return [f"version {batch.version} carries another digest than it says"]
     written = tuple(commit.rows.get(lane, 0) for lane in ("accepted", "rejected", "seen"))
-    counted = (counts.accepted + counts.deleted, counts.rejected, marked)
+    counted = (counts.accepted_lane, counts.rejected, marked)
     if written != counted or sum(commit.rows.values()) != sum(written):
         said = "{} accepted, {} rejected and {} seen rows".format
         return [f"version {batch.version} wrote {said(*written)}; it counts {said(*counted)}"]

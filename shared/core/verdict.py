@@ -40,11 +40,11 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
     ]
     if batch.null_positions and not findings:
         findings.append(Finding(rule=None, severity="warning", message=f"{batch.null_positions} rows of the source have no position: in no window"))
+    findings += _of_the_source(table, batch)
     findings += [Finding(rule=None, severity="warning", message=warning) for warning in batch.warnings]
     results = {result.rule: result for result in batch.rules}
     for rule in table.rules:
-        rejects_rows = rule.kind == "row" and rule.severity == "critical" and not rule.tolerance_written
-        if not rejects_rows and (rule.kind == "row" or judged):
+        if not rejects_rows(table, rule) and (rule.kind == "row" or judged):
             findings += judge_rule(rule, results[rule.id], at=at)
     return tuple(findings)
 
@@ -52,6 +52,24 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
 def _judge_replay(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Finding, ...]:
     results = {result.rule: result for result in batch.rules}
     return tuple(finding for rule in table.rules if rule.kind == "relationship" for finding in judge_rule(rule, results[rule.id], at=at))
+
+
+def rejects_rows(table: Table, rule: Rule) -> bool:
+    """Whether a broken rule sends its rows to the rejects and halts by the reject tolerance alone."""
+    return table.layer == "bronze" and rule.kind == "row" and rule.severity == "critical" and not rule.tolerance_written
+
+
+def _of_the_source(table: Table, batch: BatchEvidence) -> list[Finding]:
+    """What nobody lost by, and somebody should know."""
+    texts = []
+    if batch.late_at_edge:
+        texts.append(
+            f"{batch.late_at_edge:,} of {batch.late:,} late rows lie in the oldest tenth of the lookback: rows later than that are lost. Raise "
+            f"watermark.lookback in {table.file} (rows read before a column was added look late once)"
+        )
+    if batch.unknown_columns:
+        texts.append(f"the source has columns that {table.file} does not name, and they are not read: {', '.join(batch.unknown_columns)}")
+    return [Finding(rule=None, severity="warning", message=text) for text in texts]
 
 
 def judge_table(table: Table, results: Sequence[RuleResult], *, at: datetime) -> tuple[Finding, ...]:
@@ -62,28 +80,39 @@ def judge_table(table: Table, results: Sequence[RuleResult], *, at: datetime) ->
 
 def judge_rule(rule: Rule, result: RuleResult, *, at: datetime) -> tuple[Finding, ...]:
     """No finding when the rule holds, one when it is broken. `at` is plan's time, from which freshness is measured."""
-    broken = {"row": _broken_share, "unique": _broken_share, "relationship": _broken_share, "table": _broken_value}.get(rule.kind)
+    broken = {"row": _broken_share, "unique": _broken_share, "relationship": _broken_share, "history": _broken_share, "table": _broken_value}.get(
+        rule.kind
+    )
     message = _stale(rule, result, at) if broken is None else broken(rule, result)
     return () if message is None else (Finding(rule=rule.id, severity=rule.severity, message=message),)
 
 
 def with_bypasses(table: Table, findings: Iterable[Finding], bypasses: Iterable[Bypass], *, at: datetime) -> tuple[Finding, ...]:
-    """Turn critical findings of bypassed rules into warnings that say so. Rules on classified columns are never bypassed."""
+    """Turn critical findings of bypassed rules into warnings that say so. Rules on classified columns are never bypassed, nor is a history's
+    own invariant: one that does not hold is a fault of the engine, and facts would join the wrong version."""
     granted = {bypass.rule: bypass for bypass in bypasses if bypass.table == table.name and bypass.expires > at}
     return tuple(_bypassed(table, finding, granted.get(finding.rule or "")) for finding in findings)
 
 
 def _bypassed(table: Table, finding: Finding, bypass: Bypass | None) -> Finding:
-    if bypass is None or finding.severity != "critical" or _speaks_of_classified(table, bypass.rule):
+    if bypass is None or finding.severity != "critical" or never_bypassed(table, bypass.rule) is not None:
         return finding
     note = f" (bypassed by {bypass.approver}, {bypass.ticket}, until {bypass.expires:%Y-%m-%d %H:%M} UTC: {bypass.reason})"
     return Finding(rule=finding.rule, severity="warning", message=finding.message + note)
 
 
-def _speaks_of_classified(table: Table, rule_id: str) -> bool:
+def never_bypassed(table: Table, rule_id: str) -> str | None:
+    """Why no bypass holds for a rule; None where one may."""
     rule = next((rule for rule in table.rules if rule.id == rule_id), None)
+    if rule is not None and rule.kind == "history":
+        return "it is a history's own invariant"
+    return "it speaks of a classified column" if rule is not None and _speaks_of_classified(table, rule) else None
+
+
+def _speaks_of_classified(table: Table, rule: Rule) -> bool:
+    """By its element, its arguments or its condition."""
     classified = {column.name for column in table.columns if column.classification}
-    if rule is None or not classified:
+    if not classified:
         return False
     words = rule.kwargs.values()
     named = {

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
@@ -13,16 +12,17 @@ from shared.core.errors import ContractError, DataRejected, SchemaMismatch
 from shared.core.files import FileObject
 from shared.core.messages import Batch, BatchEvidence, CommitMeta
 from shared.core.ports import Guard, Writer
+from shared.core.window import before, looked_back
 from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
-from shared.spark.frames import type_differences
+from shared.spark.frames import misfits, widened
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.replay import replayed
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store, lines_of
-from shared.spec.lake import Table
+from shared.spec.lake import Position, Table
 
 MaskKey = Callable[[], bytes]
 PARTITIONS = ("_run_date", "_lane")
@@ -37,7 +37,7 @@ class Bronze:
     def land(
         self, table: Table, batch: Batch, related: Related, *, objects: Sequence[FileObject] = (), holds_rows: bool, writer: Writer, guard: Guard
     ) -> BatchEvidence:
-        self._refuse_other_schema(table)
+        widens = self._widens(table)
         key = self._mask_key() if needs_key(table) else None
         windows = batch.replay is None and table.source is not None and table.source.watermark is not None
         null_positions = self._sources.null_positions(table) if windows else 0
@@ -45,12 +45,16 @@ class Bronze:
         try:
             with halting(table):
                 evidence = _evidence(work, measured, batch, related, writer, null_positions, warnings)
+            if batch.replay is None:
+                evidence = replace(evidence, unknown_columns=self._sources.unknown_columns(table))
             counts = evidence.counts
-            written = counts.accepted + counts.deleted + counts.rejected + (counts.seen if work.replay else 0)
+            written = counts.accepted_lane + counts.rejected + (counts.seen if work.replay else 0)
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))
             meta = _meta(table, evidence, writer)
+            if widens:
+                self._store.allow_widening(table, replace(meta, kind="widen", digest=None, batch=None), guard)
             return replace(evidence, version=self._store.replace(table, rows, written, _is_batch(batch), meta, guard))
         finally:
             work.rows.unpersist()
@@ -116,7 +120,7 @@ class Bronze:
     def _window(self, table: Table, batch: Batch, key: bytes | None) -> landing.Examined:
         earliest = self._earliest(table, batch)
         raw = self._sources.window(table, earliest, batch.hi)
-        known = self._known_ids(table, batch) if batch.seq > 1 and earliest < batch.lo else None
+        known = self._known_ids(table, batch) if batch.seq > 1 and before(earliest, batch.lo) else None
         return landing.examined(raw, table, batch, known_ids=known, key=key)
 
     def _measured(self, work: landing.Examined) -> tuple[landing.Examined, Row]:
@@ -129,27 +133,28 @@ class Bronze:
                 raise ContractError(f"{table.name}: an aggregate without a row")
         return work, measured
 
-    def _earliest(self, table: Table, batch: Batch) -> datetime:
+    def _earliest(self, table: Table, batch: Batch) -> Position:
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
-        return batch.lo - timedelta(seconds=table.source.windows.lookback_seconds)
+        return looked_back(table.source.windows, batch.lo)
 
     def _known_ids(self, table: Table, batch: Batch) -> DataFrame | None:
         if self._store.latest(table) is None:
             return None
         return self._store.read(table).where(landing.lookback_filter(table, batch, self._earliest(table, batch))).select("_row_id")
 
-    def _refuse_other_schema(self, table: Table) -> None:
-        """Columns may be added; one that was changed or dropped halts the table."""
+    def _widens(self, table: Table) -> bool:
+        """Whether a stored column takes on a wider type. Columns may be added and widened; one that was changed or dropped halts the table."""
         if self._store.latest(table) is None:
             raise ContractError(f"{table.name} is to be landed and there is no table; create it first")
-        stored = self._store.read(table).schema
-        changed = [text for text in type_differences(stored, landing.bronze_schema(table)) if ": missing instead of" not in text]
+        stored, wanted = self._store.read(table).schema, landing.bronze_schema(table)
+        changed = misfits(stored, wanted)
         if changed:
             raise SchemaMismatch(
-                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Columns can be added, not changed or dropped: "
+                f"{table.name} on disk does not fit {table.file}: {'; '.join(changed)}. Columns can be added and widened, not changed or dropped: "
                 "give a changed one a new name, keep a dropped one, or take the change back"
             )
+        return bool(widened(stored, wanted))
 
 
 def _is_batch(batch: Batch) -> str:
@@ -191,6 +196,8 @@ def _evidence(
         null_positions=null_positions,
         reasons=reasons,
         rules=landing.rule_results(work, measured, related),
+        late=int(measured["late"]),
+        late_at_edge=int(measured["late_at_edge"]),
         manifest=batch.manifest,
         warnings=warnings,
         replay=batch.replay,

@@ -9,10 +9,13 @@ from pyspark.sql import functions as F
 
 from shared.core.errors import ContractError
 from shared.core.messages import RuleResult
+from shared.spark.invariants import broken_versions
 from shared.spark.rules import column, observation, row_check, stored_presence, subject, unique_columns
+from shared.spec.history import UNKNOWN_MEMBER
 from shared.spec.lake import Relationship, Rule, Table
 
 Related = Callable[[Relationship], DataFrame]  # the live rows of the table a foreign key points to
+Deletes = Callable[[], DataFrame]  # when the log of a history has things deleted, as `history.deletes_of` gives it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +28,11 @@ class Counted:
     observed: float | int | str | None = None
 
 
-def count_rules(table: Table, rows: DataFrame, related: Related) -> tuple[RuleResult, ...]:
+def count_rules(table: Table, rows: DataFrame, related: Related, deletes: Deletes) -> tuple[RuleResult, ...]:
     """Every rule of the contract over all of `rows`, in the contract's order.
 
-    One pass counts row, table and freshness rules together; each set of unique columns and each relationship takes a pass of its own.
+    One pass counts row, table and freshness rules together; each set of unique columns, each relationship and a history's
+    invariants together take a pass of their own.
     """
     checks = {rule.id: row_check(table, rule, stored_presence()) for rule in table.rules if rule.kind == "row"}
     aggregates: list[Column] = [F.count(F.lit(1)).alias("rows")]
@@ -45,6 +49,7 @@ def count_rules(table: Table, rows: DataFrame, related: Related) -> tuple[RuleRe
     if counted:
         found |= observed(table, counted, total)
     found |= count_unique(table, rows, total) | count_orphans(table, rows, related, total)
+    found |= count_history(table, rows, deletes, total)
     return results(table, found)
 
 
@@ -119,6 +124,14 @@ def _count_orphans(rows: DataFrame, link: Relationship, partners: DataFrame) -> 
     if counted is None:
         return Counted(elements=0, missing=0, unexpected=0)
     return Counted(elements=int(counted["rows"] or 0), missing=int(counted["missing"] or 0), unexpected=int(counted["unexpected"] or 0))
+
+
+def count_history(table: Table, rows: DataFrame, deletes: Deletes, total: int) -> dict[str, Counted]:
+    """A history's own rules. A row is missing from none; an unknown member that is not there breaks its rule as one row would."""
+    rules = [rule for rule in table.rules if rule.kind == "history"]
+    broken = broken_versions(rows, table, deletes()) if rules else {}
+    elements = {rule.id: max(total, broken[UNKNOWN_MEMBER]) for rule in rules}
+    return {rule.id: Counted(elements=elements[rule.id], missing=0, unexpected=broken[rule.expectation]) for rule in rules}
 
 
 def relationship_of(table: Table, rule: Rule) -> Relationship:

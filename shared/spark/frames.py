@@ -1,6 +1,6 @@
 """Owns the transformations that know no table on disk: DataFrame in, DataFrame out. Keys are compared by <=>, nothing is collected."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -14,8 +14,10 @@ from shared.core.errors import SchemaMismatch
 from shared.spark.digests import row_digest
 from shared.spark.rules import column
 from shared.spec.lake import Table
+from shared.spec.stored_types import is_widened
 
 CHANGE = "_change"  # insert, update, delete
+DELETED = "_deleted"  # a state that says: the thing is gone
 _OLD, _NEW = "_old", "_new"
 
 
@@ -31,12 +33,29 @@ def names(table: Table) -> tuple[str, ...]:
 
 def type_differences(found: StructType, wanted: StructType) -> list[str]:
     """What differs between two schemas, whatever the order of columns: one text per column."""
-    have, want = ({field.name: field.dataType.simpleString() for field in schema.fields} for schema in (found, wanted))
-    return [
-        f"{name}: {have.get(name, 'missing')} instead of {want.get(name, 'nothing')}"
-        for name in sorted(have | want)
-        if have.get(name) != want.get(name)
-    ]
+    have, want = _types(found), _types(wanted)
+    return [_difference(name, have, want) for name in sorted(have | want) if have.get(name) != want.get(name)]
+
+
+def widened(stored: StructType, wanted: StructType) -> tuple[str, ...]:
+    """Columns on disk that take on a wider type by themselves."""
+    have, want = _types(stored), _types(wanted)
+    return tuple(name for name in have if name in want and is_widened(have[name], want[name]))
+
+
+def misfits(stored: StructType, wanted: StructType) -> list[str]:
+    """What a table on disk cannot follow by itself, one text per column: it takes added columns and widened types."""
+    have, want = _types(stored), _types(wanted)
+    kept = sorted(set(have) - set(widened(stored, wanted)))
+    return [_difference(name, have, want) for name in kept if have[name] != want.get(name)]
+
+
+def _types(schema: StructType) -> dict[str, str]:
+    return {field.name: field.dataType.simpleString() for field in schema.fields}
+
+
+def _difference(name: str, have: Mapping[str, str], want: Mapping[str, str]) -> str:
+    return f"{name}: {have.get(name, 'missing')} instead of {want.get(name, 'nothing')}"
 
 
 def exact_cast(value: Column, source: DataType, target: str, wanted: DataType) -> Column:
@@ -64,10 +83,11 @@ def to_contract(frame: DataFrame, table: Table) -> DataFrame:
         raise SchemaMismatch(f"{table.name}: its SQL gives a type that {table.file} cannot take ({refused.getCondition()})") from None
 
 
-def latest_per_key(rows: DataFrame, table: Table, sequence: str, deleted: str) -> DataFrame:
-    """One row per key: the greatest by (sequence, operation, content). A delete beats an upsert of the same sequence; NULL sequences are smallest."""
+def latest_per_key(rows: DataFrame, table: Table, sequence: str, deleted: str, *, content: Sequence[str]) -> DataFrame:
+    """One row per key: the greatest by (sequence, operation, digest of the columns `content`). A delete beats an upsert of the same sequence;
+    NULL sequences are smallest."""
     keys, columns = table.key, names(table)
-    ranked = rows.withColumn("_order", F.struct(column(sequence), column(deleted), row_digest(rows, columns)))
+    ranked = rows.withColumn("_order", F.struct(column(sequence), column(deleted), row_digest(rows, content)))
     kept = [*columns, deleted, "_order"]
     best = ranked.groupBy(*(column(key).alias(f"_key_{key}") for key in keys)).agg(
         F.max_by(F.struct(*(column(name) for name in kept)), F.col("_order")).alias("_best")

@@ -6,9 +6,8 @@ Nothing here reads or writes the lake. The frame of `examined` is computed once 
 masked column, so neither the shuffle nor the disk cache does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from pyspark.errors import AnalysisException
@@ -19,13 +18,14 @@ from pyspark.sql.types import StructType
 from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.messages import Batch, BatchCounts, RuleResult
 from shared.core.replay import BROKEN_LINE, COPY, POINTER, sees_clear_values
+from shared.core.window import edge_of_lookback
 from shared.spark.counting import Counted, Related, count_orphans, count_unique, observed, observing, results
 from shared.spark.digests import digest_aggregates, row_digest
 from shared.spark.frames import contract_schema, exact_cast, names
 from shared.spark.masks import looks_masked, masked, masked_columns, needs_key, with_mask_key
 from shared.spark.rules import Presence, RowCheck, column, row_check, unique_columns
 from shared.spark.sources.lines import UNREAD
-from shared.spec.lake import Mask, Rule, Table
+from shared.spec.lake import Mask, Position, PositionKind, Rule, Table
 
 FRONT = (
     "_run_date date, _batch_id string, _lane string, _row_id string, _ingest_ts timestamp, _source_system string, _run_id string, "
@@ -37,6 +37,7 @@ SAME_KEY = "same_key"  # of a snapshot: what is known of a key is one row
 POINTER_COLUMN = "_pointer"  # of a replay: which reject a row was
 _UNREAD_ID = "_unread_id"
 _WORD = 60  # bits used of a bigint
+_POSITION_TYPES: Mapping[PositionKind, str] = {"timestamp": "timestamp", "date": "date", "integer": "bigint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,9 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
     `raw` has the contract's columns with the source's types, and of files `_unread`. `known_ids` (`_row_id`) are the rows of lower batches
     that the lookback may show again; None when there are none. Raises SchemaMismatch for a column that could never be cast.
     """
-    if table.source is None:
-        raise ContractError(f"{table.file}: {table.name} has no source")
-    mark = table.source.watermark
-    looked_back = F.coalesce(column(mark.column).cast("timestamp") < F.lit(batch.lo), F.lit(False)) if mark else F.lit(False)
-    given = conformed(raw, table).withColumn("_looked_back", looked_back)
-    return told(checked(given, table, key=key, keep=("_looked_back",)), table, known_ids=known_ids)
+    looked_back, at_edge = _looked_back(table, batch)
+    given = conformed(raw, table).withColumns({"_looked_back": looked_back, "_at_edge": at_edge})
+    return told(checked(given, table, key=key, keep=("_looked_back", "_at_edge")), table, known_ids=known_ids)
 
 
 def checked(rows: DataFrame, table: Table, *, key: bytes | None, keep: Sequence[str] = (), carried: bool = False) -> DataFrame:
@@ -110,10 +108,12 @@ def checked(rows: DataFrame, table: Table, *, key: bytes | None, keep: Sequence[
 
 
 def told(rows: DataFrame, table: Table, *, known_ids: DataFrame | None, replay: bool = False) -> Examined:
-    """Rows of `checked` in their lanes. They have `_looked_back`, or (`replay`) `_pointer`."""
+    """Rows of `checked` in their lanes. They have `_looked_back` and `_at_edge`, or (`replay`) `_pointer`."""
     lines, words = _UNREAD_ID in rows.columns, len([name for name in rows.columns if name.startswith("_broken_")])
     digest = row_digest(rows, names(table))
     identified = rows.withColumn("_row_id", F.coalesce(_UNREAD_ID, digest) if lines else digest).drop(_UNREAD_ID)
+    if replay:
+        identified = identified.withColumns({"_looked_back": F.lit(False), "_at_edge": F.lit(False)})
     maybe_known = F.size("_reasons") == 0 if replay else F.col("_looked_back")
     split = _split(_tell_seen(identified, known_ids, maybe_known), table, words, order=POINTER_COLUMN if replay else "_row_id")
     lanes = _pointing_back(split) if replay else split.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original")))
@@ -132,6 +132,7 @@ def measure(work: Examined) -> list[Column]:
         if check.rejects:
             aggregates.append(F.count_if(new & broken).alias(f"r{position}"))
     aggregates += [F.count_if(new & F.array_contains("_reasons", reason)).alias(reason) for reason in (COPY, SAME_KEY)]
+    aggregates += [F.count_if(new & F.col("_looked_back")).alias("late"), F.count_if(new & F.col("_at_edge")).alias("late_at_edge")]
     digest = F.sha2(F.concat_ws("|", "_row_id", "_lane", F.concat_ws(",", "_reasons"), "_original"), 256)
     written = None if work.replay else new
     return [*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest_aggregates(digest, among=written)]
@@ -184,12 +185,27 @@ def bronze_schema(table: Table) -> StructType:
     return contract_schema(table, front=FRONT)
 
 
-def lookback_filter(table: Table, batch: Batch, earliest: datetime) -> Column:
+def lookback_filter(table: Table, batch: Batch, earliest: Position) -> Column:
     """The rows of bronze that a lookback from `earliest` may show again: of lower batches, at positions before the window."""
+    position = position_column(table)
+    return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+
+
+def _looked_back(table: Table, batch: Batch) -> tuple[Column, Column]:
+    """Whether a row lies before the window, and whether at the far edge of the lookback. Nothing is late for a first batch."""
+    mark = None if table.source is None else table.source.watermark
+    if mark is None or batch.seq == 1:
+        return F.lit(False), F.lit(False)
+    position, edge = position_column(table), edge_of_lookback(mark, batch.lo)
+    return F.coalesce(position < F.lit(batch.lo), F.lit(False)), F.coalesce(position < F.lit(edge), F.lit(False))
+
+
+def position_column(table: Table) -> Column:
+    """The watermark column as what windows are cut in; a timestamp without zone is UTC, as the session is."""
     if table.source is None:
         raise ContractError(f"{table.file}: {table.name} has no source")
-    position = column(table.source.windows.column).cast("timestamp")
-    return (F.col("_batch_id") < batch.batch_id) & (position >= F.lit(earliest)) & (position < F.lit(batch.lo))
+    mark = table.source.windows
+    return column(mark.column).cast(_POSITION_TYPES[mark.kind])
 
 
 def raw_name(name: str) -> str:
@@ -309,7 +325,7 @@ def _split(rows: DataFrame, table: Table, words: int, *, order: str) -> DataFram
         rivals = F.count_if(F.size("_reasons") == 0).over(Window.partitionBy(*(column(name) for name in table.key)))
         two = (F.size("_reasons") == 0) & (rivals > 1)
         numbered = numbered.withColumn("_reasons", F.when(two, F.array(F.lit(SAME_KEY))).otherwise(F.col("_reasons")))
-    return numbered.withColumn("_lane", lane).drop("_seen", "_copy", "_looked_back")
+    return numbered.withColumn("_lane", lane).drop("_seen", "_copy")
 
 
 def _pointing_back(rows: DataFrame) -> DataFrame:

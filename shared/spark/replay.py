@@ -7,7 +7,6 @@ the plan that reads it, and only then joined to the reject whose place it takes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -24,7 +23,7 @@ from shared.core.replay import (
     rules_in_clear,
     why_not_asked,
 )
-from shared.spark.landing import ACCEPTED, POINTER_COLUMN, REJECTED, Examined, checked, conformed, raw_name, told
+from shared.spark.landing import ACCEPTED, POINTER_COLUMN, REJECTED, Examined, checked, conformed, position_column, raw_name, told
 from shared.spark.masks import masked_columns
 from shared.spark.rules import column
 from shared.spec.lake import Table
@@ -33,7 +32,6 @@ Ask = Callable[[Sequence[tuple[str, ...]]], DataFrame]  # keys, as texts -> the 
 _POINTED, _FOUND, _BEST = "_pointed", "_found", "_best"
 _HAD = "_had"  # the clear reasons a reject had
 _AT = "_at"  # text of a row's position
-_POSITIONS = {datetime: "timestamp", date: "date", int: "bigint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +107,16 @@ def _clear_reasons_among(rejects: DataFrame) -> list[str]:
 
 
 def _carried(rejects: DataFrame, table: Table) -> DataFrame:
-    """Rejects as rows to be checked: what was cast, beside the source's texts; masked values as they are, and NULL in columns that are new."""
+    """Rejects as rows to be checked: what was cast stays, and what was not is cast again, for a column may have been widened since; masked values
+    as they are. Columns that are new are NULL."""
     marks, texts = masked_columns(table), F.from_json("_original", "map<string,string>")
     columns: list[Column] = []
     for item in table.columns:
-        value = column(item.name) if item.name in rejects.columns else F.lit(None).cast(item.type)
-        given = value if item.name in marks else texts.getItem(item.name)
+        value, given = column(item.name) if item.name in rejects.columns else F.lit(None), texts.getItem(item.name)
+        if item.name in marks:
+            given = value
+        else:
+            value = F.coalesce(value.cast(item.type), given.try_cast(item.type))
         columns += [value.alias(item.name), given.alias(raw_name(item.name))]
     return rejects.select(*columns, POINTER_COLUMN, F.col("_clear_reasons").alias(_HAD), "_original")
 
@@ -160,7 +162,7 @@ def _at_source(asking: Asking, keys: Sequence[tuple[str, ...]]) -> DataFrame:
     A row at the position or after it comes with a window of its own: taken here, it would be there twice.
     """
     given = conformed(asking.ask(keys), asking.table)
-    position = column(asking.position).cast(_POSITIONS[type(asking.batch.hi)])
+    position = position_column(asking.table)
     texts = {f"_its_key_{part}": column(raw_name(name)).cast("string") for part, name in enumerate(asking.asked)}
     settled = given.where(position < F.lit(asking.batch.hi)).withColumns(
         {"_order": position, _AT: column(raw_name(asking.position)).cast("string")} | texts

@@ -1,4 +1,4 @@
-"""Owns silver as it is loaded from bronze: the latest state per key (`merge`), or every distinct state once (`log`)."""
+"""Owns silver as it is loaded from bronze: the latest state per key (`merge`), or every distinct state once (`log`), deletes among them."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -8,17 +8,15 @@ from shared.core.errors import ContractError, SchemaMismatch
 from shared.core.layout import batch_id, table_path
 from shared.core.ports import Guard, Writer, Written
 from shared.spark.changes import weighed, write_changes
-from shared.spark.frames import change_set, contract_schema, latest_per_key, names, only_keys, type_differences
+from shared.spark.frames import DELETED, change_set, contract_schema, latest_per_key, names, only_keys, type_differences
 from shared.spark.landing import ACCEPTED
 from shared.spark.rules import column
 from shared.spark.store import Store
 from shared.spec.lake import Table
 
-DELETED = "_deleted"
 
-
-def silver_schema(table: Table) -> StructType:
-    """`merge` tables hold tombstones; readers filter them."""
+def stored_schema(table: Table) -> StructType:
+    """The columns of a table above bronze on disk. `merge` tables hold tombstones; readers filter them."""
     return contract_schema(table, front=f"{DELETED} boolean" if table.load == "merge" else "")
 
 
@@ -41,7 +39,7 @@ class Loader:
     def load(self, *, after_seq: int, up_to_seq: int, rebuild: bool, writer: Writer, guard: Guard) -> Written:
         """Everything of batches (after_seq, up_to_seq], or (`rebuild`) of all up to `up_to_seq` and nothing else; in one commit, or none."""
         current = self._store.read(self._table)
-        differs = type_differences(current.schema, silver_schema(self._table))
+        differs = type_differences(current.schema, stored_schema(self._table))
         if differs and not rebuild:
             raise SchemaMismatch(f"{table_path(self._table)} does not fit {self._table.file}: {'; '.join(differs)}")
         given = self._given(0 if rebuild else after_seq, up_to_seq)
@@ -70,7 +68,7 @@ class Loader:
     def _merged(self, rows: DataFrame) -> DataFrame:
         if self._table.load == "log":
             return rows.distinct()
-        return latest_per_key(rows, self._table, self._sequence, DELETED).select(*self._columns)
+        return latest_per_key(rows, self._table, self._sequence, DELETED, content=names(self._table)).select(*self._columns)
 
     def _changes(self, current: DataFrame, given: DataFrame, *, rebuild: bool) -> DataFrame:
         if rebuild:

@@ -72,11 +72,26 @@ class Store:
         return self._made(table, meta)
 
     def replace(self, table: Table, rows: DataFrame, count: int, condition: str, meta: CommitMeta, guard: Guard) -> int:
-        """Put `rows` in the place of those that meet `condition`; repeating it leaves one copy. New columns are added."""
+        """Put `rows` in the place of those that meet `condition`; repeating it leaves one copy. New columns are added, and types widened where
+        that is allowed."""
         sized = rows.coalesce(_files(count))
         guard()
         writer = sized.write.format("delta").mode("overwrite").option("replaceWhere", condition).option("mergeSchema", "true")
         writer.option("userMetadata", _text(meta)).save(self.table(table))
+        return self._made(table, meta)
+
+    def allow_widening(self, table: Table, meta: CommitMeta, guard: Guard) -> None:
+        """Let later writes widen the types of columns; files that are there stay. Delta's own feature, which other readers may not know."""
+        with self._metadata(meta):
+            guard()
+            self.spark.sql(f"ALTER TABLE delta.`{self.table(table)}` SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')")
+            self._made(table, meta)
+
+    def add_columns(self, table: Table, schema: StructType, meta: CommitMeta, guard: Guard) -> int:
+        """Give a table the columns of `schema` that it lacks, NULL in every row, and no row. Where it lacks none Delta commits nothing."""
+        rows = no_rows(self.spark, schema)
+        guard()
+        rows.write.format("delta").mode("append").option("mergeSchema", "true").option("userMetadata", _text(meta)).save(self.table(table))
         return self._made(table, meta)
 
     def overwrite(self, table: Table, rows: DataFrame, count: int, partitions: Sequence[str], meta: CommitMeta, guard: Guard) -> int:

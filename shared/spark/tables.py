@@ -19,12 +19,14 @@ from shared.core.messages import (
 from shared.core.ports import Guard, InputRead, Staged, Writer, Written
 from shared.spark.bronze import PARTITIONS, Bronze, MaskKey
 from shared.spark.changes import staged_digest, write_changes
-from shared.spark.counting import Related, count_rules
-from shared.spark.derived import Derivation, as_contract, rows_of, staged
-from shared.spark.frames import CHANGE, contract_schema, laid_over, names, type_differences
+from shared.spark.counting import Deletes, Related, count_rules
+from shared.spark.derived import changes_of
+from shared.spark.frames import CHANGE, contract_schema, laid_over, names, type_differences, widened
+from shared.spark.from_log import recorded_deletes
+from shared.spark.inputs import as_contract, rows_of, staged
 from shared.spark.landing import ACCEPTED, bronze_schema
 from shared.spark.refusals import halting
-from shared.spark.silver import Loader, live, silver_schema
+from shared.spark.silver import Loader, live, stored_schema
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store
 from shared.spec.lake import Lake, Relationship, Table
@@ -38,7 +40,7 @@ class SparkTables:
         self._bronze = Bronze(self._store, sources, mask_key)
 
     def create(self, table: Table, writer: Writer, guard: Guard) -> int:
-        schema = {"bronze": bronze_schema, "silver": silver_schema, "gold": contract_schema}[table.layer](table)
+        schema = bronze_schema(table) if table.layer == "bronze" else stored_schema(table)
         partitions = PARTITIONS if table.layer == "bronze" else table.partitions
         return self._store.create(table, schema, partitions, _meta(table, "create", writer), guard)
 
@@ -58,29 +60,34 @@ class SparkTables:
 
     def derive(self, table: Table, inputs: tuple[InputRead, ...], *, rebuild: bool, writer: Writer, guard: Guard) -> Written:
         target = self._store.read(table)
-        differs = type_differences(target.schema, contract_schema(table))
+        differs = type_differences(target.schema, stored_schema(table))
         if differs and not rebuild:
             raise SchemaMismatch(f"{table.name} on disk does not fit {table.file}: {'; '.join(differs)}")
-        with Derivation(self._store, table, inputs).changes(None if differs else target, rebuild=rebuild) as changes:
+        with changes_of(self._store, table, inputs, None if differs else target, rebuild=rebuild) as changes:
             return write_changes(self._store, table, changes, writer, guard, whole=bool(differs))
 
-    def check(self, table: Table, version: int) -> tuple[RuleResult, ...]:
+    def check(self, table: Table, version: int, *, consumed: Mapping[str, int]) -> tuple[RuleResult, ...]:
         with halting(table):
-            return count_rules(table, live(table, self._store.read(table, version)), self._latest_rows)
+            return count_rules(table, live(table, self._store.read(table, version)), self._latest_rows, self._deletes(table, consumed))
 
     def stage(
         self, table: Table, inputs: tuple[InputRead, ...], *, target_version: int | None, rebuild: bool, path: str, overlays: Mapping[str, str]
     ) -> Staged:
         target = None if target_version is None else self._store.read(table, target_version)
-        with Derivation(self._store, table, inputs).changes(target, rebuild=rebuild) as changes:
+        with changes_of(self._store, table, inputs, target, rebuild=rebuild) as changes:
             self._store.write_parquet(changes.upserts, changes.written, f"{path}/upserts")
             self._store.write_parquet(changes.deletes, changes.counts.deleted, f"{path}/deletes")
         upserts, deletes = staged(self._store, table, path)
         would_be = upserts if target is None else laid_over(as_contract(target, table), upserts, deletes, table.key)
         related = self._would_be_rows(inputs, {**overlays, table.name: path}, {} if target_version is None else {table.name: target_version})
         with halting(table):
-            rules = count_rules(table, would_be, related)
-        return Staged(digest=changes.digest, upserts=changes.written, deletes=changes.counts.deleted, counts=changes.counts, rules=rules)
+            rules = count_rules(
+                table, would_be, related, self._deletes(table, {item.table.name: item.version for item in inputs if item.version is not None})
+            )
+        reshapes = target is not None and bool(type_differences(target.schema, contract_schema(table)))
+        return Staged(
+            digest=changes.digest, upserts=changes.written, deletes=changes.counts.deleted, reshapes=reshapes, counts=changes.counts, rules=rules
+        )
 
     def publish(self, table: Table, change_set: ChangeSetRef, phase: Phase, *, meta_run: str, writer: Writer, guard: Guard) -> int | None:
         upserts, deletes = staged(self._store, table, change_set.path)
@@ -93,14 +100,31 @@ class SparkTables:
             )
         if self._store.latest(table) is None:
             self.create(table, writer, guard)
-        if not (change_set.upserts if phase == "upserts" else change_set.deletes):
-            return None
         meta = _meta(table, "publish", writer, run=meta_run, digest=change_set.digest, phase=phase)
-        if phase == "upserts":
-            changed, columns = upserts.withColumn(CHANGE, F.lit("update")), names(table)
-        else:
-            changed, columns = deletes.withColumn(CHANGE, F.lit("delete")), table.key
-        return self._store.merge(table, changed, table.key, columns, meta, guard, evolve=phase == "upserts")
+        if phase not in change_set.phases:
+            return None
+        if phase == "deletes":
+            return self._store.merge(table, deletes.withColumn(CHANGE, F.lit("delete")), table.key, table.key, meta, guard)
+        return self._upsert(table, upserts, change_set.upserts, meta, guard)
+
+    def _upsert(self, table: Table, upserts: DataFrame, count: int, meta: CommitMeta, guard: Guard) -> int | None:
+        """In one commit, with what the contract gained: added columns come with the rows, or alone; for a wider type all rows are written anew."""
+        current, wanted = self._store.read(table), contract_schema(table)
+        if widened(current.schema, wanted):
+            rows = laid_over(as_contract(current, table), upserts, upserts.limit(0), table.key)
+            return self._store.overwrite(table, rows, current.count() + count, table.partitions, meta, guard)
+        if not count:
+            return self._store.add_columns(table, wanted, meta, guard) if type_differences(current.schema, wanted) else None
+        return self._store.merge(table, upserts.withColumn(CHANGE, F.lit("update")), table.key, names(table), meta, guard, evolve=True)
+
+    def _deletes(self, table: Table, versions: Mapping[str, int]) -> Deletes:
+        """What the log of a history has deleted, at the version the history was computed from."""
+
+        def rows() -> DataFrame:
+            log = self._lake.table(str(table.origin))
+            return recorded_deletes(self._store, table, log, versions[log.name])
+
+        return rows
 
     def _latest_rows(self, link: Relationship) -> DataFrame:
         """Live rows of the table a foreign key points to, as they are now."""

@@ -7,7 +7,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Hashable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -23,7 +23,10 @@ class NoTimeZone(CodecError):
 
 
 def to_json(value: Any) -> Any:
-    """Plain JSON values (dict, list, str, int, float, bool, None) of a dataclass, tuple, mapping or scalar; datetimes become ISO 8601 UTC."""
+    """Plain JSON values (dict, list, str, int, float, bool, None) of a dataclass, tuple, mapping or scalar.
+
+    Datetimes become ISO 8601 UTC, dates YYYY-MM-DD.
+    """
     if dataclasses.is_dataclass(value):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -32,6 +35,8 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, datetime):
         return instant_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     raise CodecError(f"{type(value).__name__} has no JSON form")
@@ -46,7 +51,8 @@ def instant_text(value: datetime) -> str:
     """ISO 8601 in UTC with microseconds and a Z; texts order as the instants do. Raises CodecError for a time without zone."""
     if value.tzinfo is None:
         raise CodecError(f"{value.isoformat()} has no time zone")
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # not strftime: it writes the year 999 with three digits
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_instant(text: str) -> datetime:
@@ -91,6 +97,8 @@ def _decode_optional(kind: Any, data: Any, where: str) -> Any:
     inner = [arg for arg in get_args(kind) if arg is not type(None)]
     if set(inner) <= {int, float, str} and len(inner) > 1:
         return _expect(type(data) in inner, data, kind, where)
+    if set(inner) == {datetime, date, int}:
+        return _decode_scalar(int if isinstance(data, int) else date if isinstance(data, str) and "T" not in data else datetime, data, where)
     if len(inner) != 1:
         raise CodecError(f"{where}: {kind} is not a type this codec reads")
     return _decode(inner[0], data, where)
@@ -114,11 +122,20 @@ def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
             return parse_instant(data)
         except CodecError as odd:
             raise CodecError(f"{where}: {odd}") from odd
+    if kind is date:
+        return _parse_date(_expect(isinstance(data, str), data, kind, where), where)
     if kind is float:
         return float(_expect(isinstance(data, (int, float)) and not isinstance(data, bool), data, kind, where))
     if kind is int:
         return _expect(isinstance(data, int) and not isinstance(data, bool), data, kind, where)
     return _expect(isinstance(data, kind), data, kind, where)
+
+
+def _parse_date(text: str, where: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CodecError(f"{where}: expected a date, found other text") from None
 
 
 def _expect(held: bool, data: Any, kind: Any, where: str) -> Any:

@@ -5,7 +5,7 @@ import json
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
@@ -15,9 +15,13 @@ Layer = Literal["bronze", "silver", "gold"]
 Load = Literal["append", "log", "merge", "scd2", "derive", "replace"]
 Severity = Literal["critical", "warning"]
 Mask = Literal["hmac", "redact", "partial"]
-RuleKind = Literal["row", "unique", "table", "relationship", "freshness"]
+RuleKind = Literal["row", "unique", "table", "relationship", "freshness", "history"]
 Stage = Literal["ingest", "refine", "stage", "publish"]
+Widening = Literal["refuse", "accept"]
+PositionKind = Literal["timestamp", "date", "integer"]
+Position = datetime | date | int  # of a watermark column
 FileFormat = Literal["csv", "json", "parquet"]
+SourceKind = Literal["windows", "snapshot", "files"]
 
 STAGE_OF: Mapping[Layer, Stage] = {"bronze": "ingest", "silver": "refine", "gold": "stage"}
 
@@ -56,9 +60,9 @@ class Limit:
 class Rule:
     """One rule of a table.
 
-    `expectation` is Great Expectations' name (or `expect_row`, `relationship`, `freshness`), `kwargs` its keyword arguments without
-    `mostly`. A row or unique rule holds when the share of unexpected among non-missing values is at most 1 - mostly, or within `limit`
-    where the contract wrote an ODCS comparison. Table rules compare `observed_value` with min_value/max_value of `kwargs`.
+    `expectation` is Great Expectations' name (or `expect_row`, `relationship`, `freshness`, one of `spec.history`), `kwargs` its keyword
+    arguments without `mostly`. A row or unique rule holds when the share of unexpected among non-missing values is at most 1 - mostly, or
+    within `limit` where the contract wrote an ODCS comparison. Table rules compare `observed_value` with min_value/max_value of `kwargs`.
     `id` is unique in its table and is the reason a rejected row carries.
     """
 
@@ -84,19 +88,36 @@ class Server:
     port: int | None
     database: str | None
     schema: str | None
+    account: str | None = None  # of Snowflake, as is the warehouse
+    warehouse: str | None = None
     location: str | None = None  # s3: the folder that patterns start from
     format: FileFormat | None = None  # s3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """How a source is cut into windows."""
+    """How a source is cut into windows. `lookback` and `max_window` are in the column's own unit: seconds, days of a date, numbers.
+
+    `safety_lag_seconds` holds back from the source's clock; numbers have none, and it is 0.
+    """
 
     column: str
-    lookback_seconds: int
+    lookback: int
     safety_lag_seconds: int
-    start_at: datetime
-    max_window_seconds: int
+    start_at: Position
+    max_window: int
+
+    @property
+    def kind(self) -> PositionKind:
+        return kind_of(self.start_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """A window is read by `parts` connections at once, each a range of `column`."""
+
+    column: str
+    parts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +159,14 @@ class Source:
     watermark: Watermark | None
     reject_tolerance: Tolerance
     servers: tuple[Server, ...]
+    parallel: Parallel | None = None
+    widening: Widening = "refuse"  # of a source's type beyond the contract's
     snapshot: Snapshot | None = None
     files: Files | None = None
+
+    @property
+    def kind(self) -> SourceKind:
+        return "files" if self.files else "snapshot" if self.snapshot else "windows"
 
     @property
     def windows(self) -> Watermark:
@@ -191,8 +218,8 @@ class Table:
     relationships: tuple[Relationship, ...]
     source: Source | None  # append
     origin: str | None  # log, merge, scd2: the table it is loaded `from`
-    sequence: str | None  # log, merge: the column that orders a key's states
-    delete_when: str | None  # SQL condition over the origin's columns
+    sequence: str | None  # log, merge: the column that orders a key's states; scd2: its log's
+    delete_when: str | None  # SQL condition over the origin's columns; of what is made from a log, the log's own unless it has one
     history: History | None  # scd2
     sql: str | None  # derive, replace: Spark SQL over `layer.table` names
     affected_sql: str | None  # derive: target keys to recompute, over `changed.layer.table` and plain tables
@@ -254,6 +281,11 @@ class PinnedLake:
 
     lake: Lake
     hash: str
+
+
+def kind_of(position: Position) -> PositionKind:
+    """Which of the three a position is; a datetime is never taken for the date it also is."""
+    return "integer" if isinstance(position, int) else "timestamp" if isinstance(position, datetime) else "date"
 
 
 def lake_text(lake: Lake) -> str:

@@ -173,6 +173,17 @@ def test_a_job_is_started_with_delta_and_utc(assembly):
         assert given["--extra-py-files"].endswith(".zip")
 
 
+def test_ingest_alone_takes_the_drivers_of_its_sources_along(assembly):
+    """What was tested is what runs, whatever Glue carries; and the job's role may read the jar."""
+    (url,) = {job["DefaultArguments"].get("--extra-jars", "") for stage, job in jobs(assembly).items() if stage == "ingest"}
+    others = {job["DefaultArguments"].get("--extra-jars") for stage, job in jobs(assembly).items() if stage != "ingest"}
+
+    assert url.startswith("s3://")
+    assert url.endswith(".jar")
+    assert {None} == others
+    assert url.rpartition("/")[2] in json.dumps(assembly.resources("local", "compute", "AWS::IAM::Policy"))
+
+
 def test_no_argument_names_a_secret(assembly):
     """Glue may log a job's arguments: the job looks names up in the lake it carries."""
     for job in jobs(assembly).values():

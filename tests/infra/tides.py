@@ -74,9 +74,7 @@ def column(name, type, *, key=None, partition=None):
 def source():
     return Source(
         relation="harbour.tides",
-        watermark=Watermark(
-            column="measured_at", lookback_seconds=7200, safety_lag_seconds=300, start_at=datetime(2024, 1, 1, tzinfo=UTC), max_window_seconds=86400
-        ),
+        watermark=Watermark(column="measured_at", lookback=7200, safety_lag_seconds=300, start_at=datetime(2024, 1, 1, tzinfo=UTC), max_window=86400),
         reject_tolerance=Tolerance(share=0.01, rows=20),
         servers=(Server(name="tower", type="postgres", environment="local", host="127.0.0.1", port=5432, database="harbour", schema="public"),),
     )

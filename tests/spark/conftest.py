@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from servers import fakesnow_server, postgres_server
 
 from shared.spark.session import spark_session
 
@@ -46,3 +47,17 @@ def spark(tmp_path_factory):
     yield session
     session.stop()
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """The port of one PostgreSQL for all tests; each module makes and drops its own tables in the schema `sales`."""
+    with postgres_server() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def fakesnow():
+    """The port of one fakesnow for all tests."""
+    with fakesnow_server() as port:
+        yield port

@@ -90,7 +90,7 @@ def table(name, load, columns, **more):
 
 
 def source(relation="sales.orders", watermark="updated_at", lookback=7200):
-    mark = Watermark(column=watermark, lookback_seconds=lookback, safety_lag_seconds=300, start_at=START, max_window_seconds=31 * 86400)
+    mark = Watermark(column=watermark, lookback=lookback, safety_lag_seconds=300, start_at=START, max_window=31 * 86400)
     server = Server(name="laptop", type="postgres", environment="local", host="127.0.0.1", port=5432, database="shop", schema="sales")
     return Source(relation=relation, watermark=mark, reject_tolerance=Tolerance(share=0.01, rows=20), servers=(server,))
 
@@ -107,6 +107,7 @@ class FakeSources:
     schemas: dict
     rows: dict = field(default_factory=dict)
     nulls: int = 0
+    unknown: tuple = ()
     reads: int = 0
     asked: list = field(default_factory=list)
 
@@ -118,6 +119,9 @@ class FakeSources:
         given = self.spark.createDataFrame(_arrow_table(self.rows[table.name], StructType.fromDDL(self.schemas[table.name])))
         position = F.col(table.source.watermark.column).cast("timestamp")
         return given.where((position >= F.lit(lo)) & (position < F.lit(hi)))
+
+    def unknown_columns(self, table):
+        return self.unknown
 
     def by_keys(self, table, keys):
         self.asked.append(list(keys))
@@ -256,7 +260,10 @@ class Shop:
         )
 
     def lay(self, seq, rows, *, of=ORDERS):
-        """Accepted rows of a batch as landing would leave them, without landing and without Spark: for tests of what reads bronze."""
+        """Accepted rows of a batch as landing would leave them, without landing and without Spark: for tests of what reads bronze.
+
+        Columns that the contract gained since are added, as landing does.
+        """
         count = len(rows)
         lead = {
             "_run_date": pa.array([date(2026, 12, 11)] * count, pa.date32()),
@@ -270,7 +277,7 @@ class Shop:
         }
         own = _arrow_table(rows, contract_schema(of))
         laid = pa.table(lead | dict(zip(own.column_names, own.columns, strict=True)))
-        write_deltalake(str(self.root / table_path(of)), laid, mode="append", partition_by=["_run_date", "_lane"])
+        write_deltalake(str(self.root / table_path(of)), laid, mode="append", schema_mode="merge", partition_by=["_run_date", "_lane"])
 
     def merge(self, of=SILVER_ORDERS, origin=ORDERS, *, after, up_to, rebuild=False):
         return self.tables.merge(of, origin, after_seq=after, up_to_seq=up_to, rebuild=rebuild, writer=WRITER, guard=self.guard)

@@ -135,23 +135,36 @@ def test_lookback_rows_are_never_written_twice(shop):
     early = [order(1, days=0.95), order(2, days=0.95, currency="XXX")]
     shop.land(1, early, LO, HI)
 
-    rows = [*early, order(3, days=0.96), order(4, days=1.5), order(4, days=1.5)]
+    rows = [*early, order(3, days=0.96), order(5, days=0.92), order(6, days=0.92, currency="XXX"), order(4, days=1.5), order(4, days=1.5)]
     second = shop.land(2, rows, at(1), at(2))
     again = shop.land(2, rows, at(1), at(2), holds_rows=True)
 
     counts = second.counts
-    assert (counts.read, counts.accepted, counts.rejected, counts.seen) == (5, 2, 1, 2)
-    assert second.reasons == {"exact_copy": 1}
+    assert (counts.read, counts.accepted, counts.rejected, counts.seen) == (7, 3, 2, 2)
+    assert (second.late, second.late_at_edge) == (3, 2), "only the lookback caught them; two lie in its oldest tenth"
+    assert second.reasons == {"exact_copy": 1, "currency_known": 1}
     assert shop.rows(ORDERS, "order_id", "_batch_id") == [
         ("O1", "bronze.orders-0000000001"),
         ("O2", "bronze.orders-0000000001"),
         ("O3", "bronze.orders-0000000002"),
         ("O4", "bronze.orders-0000000002"),
         ("O4", "bronze.orders-0000000002"),
+        ("O5", "bronze.orders-0000000002"),
+        ("O6", "bronze.orders-0000000002"),
     ]
-    assert {result.elements for result in second.rules if result.rule == "quantity.type"} == {3}
+    assert {result.elements for result in second.rules if result.rule == "quantity.type"} == {5}
     assert again.counts == second.counts, "a batch does not take its own earlier commit for seen"
+    assert again.late == 3
     assert again.digest == second.digest
+
+
+def test_before_the_first_window_nothing_is_late_and_unknown_columns_are_told(shop):
+    """What lies before start_at was never to be read; a column nobody named is evidence, by its name alone."""
+    shop.sources.unknown = ("loyalty_points",)
+
+    first = shop.land(1, [order(1, days=-0.05), order(2)], LO, HI)
+
+    assert (first.counts.accepted, first.late, first.late_at_edge, first.unknown_columns) == (2, 0, 0, ("loyalty_points",))
 
 
 def test_an_empty_window_makes_no_commit_unless_it_empties_a_batch(shop):

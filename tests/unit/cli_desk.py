@@ -14,10 +14,9 @@ from cli.lakes import Desk, OpenLake
 from cli.machine import Execution, JobRun
 from cli.main import app
 from cli.queries import Answer
-from shared.core.events import ReportRequest
-from shared.core.messages import Replay
+from shared.core.choice import plan_request
+from shared.core.events import ReportRequest, RunRequest
 from shared.core.steps.report import report
-from shared.spec.codec import from_json
 from shared.spec.environment import Environment, Secrets, Workers
 from shared.spec.lake import PinnedLake
 from tests.fakes import START
@@ -47,11 +46,13 @@ class FakeMachine:
     ends: Execution | None = None  # in place of what the run came to
     interrupted: bool = False
     looked: int = 0
+    asked: dict = field(default_factory=dict)
 
     def start(self, run, asked=None):
+        self.asked = asked or {}
         self.world.executions._running.add(run)
-        replay = (asked or {}).get("replay")
-        status = self.world._execute(run, None if replay is None else from_json(Replay, replay))
+        request = plan_request(RunRequest(run=run, machine="machine", input=self.asked))
+        status = self.world._execute(run, request.replay, tables=request.tables, full_refresh=request.full_refresh)
         self.world.executions._running.discard(run)
         report(
             ReportRequest(run=run),
@@ -165,11 +166,14 @@ class FakeDesk:
             environment=ENVIRONMENT,
             state=self.world.state,
             documents=self.world.documents,
+            delta_log=self.world.tables,
             machine=self.machine,
             files=FakeFiles(self.world.documents._texts),
+            objects=self.world.tables.objects,
             engine=self.engine,
             bronze=self.bronze,
             home=self.home,
+            caller=lambda: "ann@desk",
         )
 
     def sluice(self, *arguments: str):

@@ -559,6 +559,20 @@ def test_bypasses_come_back_over_all_pages(state, meddler):
     assert tuple(granted) == state.bypasses()
 
 
+def test_a_bypass_is_renewed_in_place_and_removed_for_good(state):
+    """One rule of one table has one exception; taking back what is not there changes nothing."""
+    one = Bypass(table=ORDERS, rule="amount", approver="eve", ticket="T-1", reason="r", expires=NOW)
+    other = replace(one, rule="currency")
+    renewed = replace(one, approver="ann", expires=NOW + timedelta(days=3))
+    for put in (one, other, renewed):
+        state.put_bypass(put)
+
+    assert (renewed, other) == state.bypasses()
+    for _ in range(2):
+        state.remove_bypass(ORDERS, "amount")
+    assert (other,) == state.bypasses()
+
+
 def test_an_item_of_another_shape_is_an_error_that_names_it(state, dynamodb):
     """Absence is an error: a LOCK without a fence is not a free lock."""
     dynamodb.put_item(TableName=state._table.name, Item={"kind": {"S": "LOCK"}, "id": {"S": "-"}, "run": {"S": "r1"}})

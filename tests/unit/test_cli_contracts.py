@@ -87,8 +87,11 @@ def test_json_holds_every_change_with_what_it_reaches(lake, tmp_path):
     found = json.loads(ended.stdout)
     assert (["bronze.customers"], ["bronze.customers"]) == (found["broken"], found["unmet"])
     (table,) = found["tables"]
-    assert ("1.0.0", "2.0.0", False, ["silver.customers"]) == (table["before"], table["needs"], table["met"], table["readers"])
-    assert [["silver.customers.email"]] == [change["reaches"] for change in table["changes"]]
+    assert ("1.0.0", "2.0.0", False) == (table["before"], table["needs"], table["met"])
+    assert ["gold.dim_customer", "gold.fact_sales", "silver.customer_changes", "silver.customers"] == table["readers"]
+    assert [["gold.dim_customer.email", "silver.customer_changes.email", "silver.customers.email"]] == [
+        change["reaches"] for change in table["changes"]
+    ]
 
 
 def test_an_old_lake_that_does_not_compile_is_refused_with_its_place(lake, tmp_path):
@@ -128,3 +131,17 @@ def test_a_revision_without_the_lake_is_wrong_use(lake):
 
     assert 2 == ended.exit_code
     assert "HEAD has no folder lake" in ended.stderr
+
+
+def test_a_version_that_drops_a_column_that_gold_reads_is_refused_before_it_is_compared(lake):
+    """No major version makes it whole: exit 2, with the place in the reader's SQL that must follow."""
+    column = "      - {name: category, logicalType: string, physicalType: string, required: true}\n"
+    for layer in ("bronze", "silver"):
+        edit(lake / layer / "products.yaml", column, "")
+        edit(lake / layer / "products.yaml", "version: 1.0.0", "version: 2.0.0")
+
+    ended = sluice(lake, "HEAD")
+
+    line = next(n for n, text in enumerate((lake / "gold/dim_product.sql").read_text().splitlines(), start=1) if "p.category" in text)
+    assert 2 == ended.exit_code
+    assert f"{lake}/gold/dim_product.sql:{line}: 'category' is not a column of silver.products" in ended.stderr.replace("\n", " ")

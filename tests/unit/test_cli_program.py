@@ -28,18 +28,17 @@ EVERY = dict(commands())
 
 def test_every_command_that_was_promised_is_there():
     """What README and runbooks name."""
-    promised = ["compile", "run", "status", "sql", "doctor", "demo"]
+    promised = ["compile", "add", "plan", "run", "status", "sql", "doctor", "demo"]
     grouped = [
         ("runs", "list"),
         ("runs", "show"),
-        ("rejects", "list"),
-        ("rejects", "show"),
-        ("rejects", "replay"),
-        ("contracts", "diff"),
+        *(("rejects", word) for word in ("list", "show", "replay")),
         ("local", "up"),
         ("local", "down"),
         ("local", "status"),
         ("shop", "trade"),
+        ("contracts", "diff"),
+        *(("bypass", word) for word in ("add", "list", "remove")),
     ]
 
     assert {*((name,) for name in promised), *grouped} == set(EVERY)

@@ -5,7 +5,7 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from compiler import compile_lake
@@ -74,9 +74,14 @@ EDITS = {
         ("gold.dim_product", BREAKING, "column 'category' removed"),
     ),
     "a column retyped": (
+        [(FACT, f"{{name: quantity, {INT}", "{name: quantity, logicalType: number, physicalType: double")]
+        + [(FACT_SQL, "o.quantity,", "cast(o.quantity AS double) AS quantity,")],
+        ("gold.fact_sales", BREAKING, "column 'quantity' retyped"),
+    ),
+    "a column widened": (
         [(FACT, f"{{name: quantity, {INT}", "{name: quantity, logicalType: integer, physicalType: bigint")]
         + [(FACT_SQL, "o.quantity,", "cast(o.quantity AS bigint) AS quantity,")],
-        ("gold.fact_sales", BREAKING, "column 'quantity' retyped"),
+        ("gold.fact_sales", COMPATIBLE, "column 'quantity' widened"),
     ),
     "a column required": (
         [(DIM_PRODUCT, f"{{name: currency, {STRING}}}", f"{{name: currency, {STRING}, required: true}}")],
@@ -103,6 +108,14 @@ EDITS = {
     "a longer lag": (
         [(PRODUCTS, "safety_lag: 5m", "safety_lag: 6m")],
         ("bronze.products", COMPATIBLE, "source: watermark.safety_lag_seconds changed"),
+    ),
+    "wider types let in": (
+        [(PRODUCTS, "load: append", "load: append\n      widening: accept")],
+        ("bronze.products", COMPATIBLE, "source: widening changed"),
+    ),
+    "another warehouse": (
+        [(PRODUCTS, "type: postgres, environment: prod", "type: snowflake, account: a, warehouse: w, environment: prod")],
+        ("bronze.products", COMPATIBLE, "source: servers.prod changed"),
     ),
     "another host": ([(PRODUCTS, "host: shop.example.com", "host: db.example.com")], ("bronze.products", COMPATIBLE, "source: servers.prod changed")),
     "less tolerance": ([(PRODUCTS, "rows: 20", "rows: 19")], ("bronze.products", BREAKING, "reject_tolerance.rows tightened")),
@@ -151,6 +164,7 @@ FOLLOWING = {
         ("gold.dim_product", COMPATIBLE, "SQL changed"),
     },
     "a column retyped": {("gold.fact_sales", COMPATIBLE, "SQL changed")},
+    "a column widened": {("gold.fact_sales", COMPATIBLE, "SQL changed")},
     "other lineage": {("gold.fact_sales", COMPATIBLE, "SQL changed")},
 }
 
@@ -300,7 +314,7 @@ def test_other_spelling_of_the_same_rule_is_no_change(good, tmp_path):
 
 # ---- rules, against a plain reading of what they mean
 
-NUMBERS = [Fraction(n, 4) for n in range(-12, 13)]
+NUMBERS = [Fraction(n, 8) for n in range(-24, 25)]  # between two bounds there is always one
 
 
 def made(expectation, kind="row", severity="critical", mostly=1.0, limit=None, written=False, **kwargs):
@@ -358,6 +372,7 @@ def test_bounds_compare_as_the_values_they_admit(kind, old, new):
     assert expected(between(old), between(new), occurring) == compared
 
 
+ALL_BUT_A_HALF = Limit(unit="rows", low=2.5, high=2.5, low_open=False, high_open=False, negated=True)  # no count is left out
 LIMITS = st.builds(
     lambda a, b, kind, negated, unit: Limit(
         unit=unit,
@@ -376,6 +391,7 @@ LIMITS = st.builds(
 
 
 @settings(deadline=None)
+@example(old=ALL_BUT_A_HALF, new=replace(ALL_BUT_A_HALF, low=0.0, high=None, negated=False), percent=False, kind="row")
 @given(old=LIMITS, new=LIMITS, percent=st.booleans(), kind=st.sampled_from(["row", "table"]))
 def test_comparisons_compare_as_the_counts_at_which_the_gate_lets_pass(old, new, percent, kind):
     """`within` is what the gate asks; counts are whole, shares are not."""

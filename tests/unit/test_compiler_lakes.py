@@ -202,6 +202,30 @@ EXPECTATIONS = "".join(
 )
 
 
+def test_a_history_is_asked_what_no_contract_writes(good):
+    """Critical, without exception, and where there is no is_current, nothing of it. A log has no key rule: two states may share their time."""
+    rules = {rule.id: rule for rule in good.table("gold.dim_customer").rules if rule.kind == "history"}
+
+    names = ("one_current", "no_overlap", "no_gap_but_after_delete", "neighbours_differ", "unknown_member")
+    assert [f"history.{name}" for name in names] == list(rules)
+    assert {("critical", 1.0, None, False)} == {tolerance(rule) for rule in rules.values()}
+    assert "primary_key" in {rule.id for rule in good.table("gold.dim_customer").rules}
+    assert "primary_key" not in {rule.id for rule in good.table("silver.customer_changes").rules}
+
+
+def test_what_is_made_from_a_log_orders_and_deletes_as_the_log_does(tmp_path):
+    """Unless a merge says itself what a delete is."""
+    lake = copied(tmp_path)
+    edit(lake / "silver/customers.yaml", "      delete_when: is_deleted\n", "")
+    edit(lake / CHANGES, "delete_when: is_deleted", "delete_when: is_deleted AND tier = 'gold'")
+
+    after = compile_lake(lake)
+
+    of_log = ("updated_at", "is_deleted AND tier = 'gold'")
+    for name in ("silver.customer_changes", "silver.customers", "gold.dim_customer"):
+        assert of_log == (after.table(name).sequence, after.table(name).delete_when)
+
+
 # ---- hashes
 
 
@@ -234,6 +258,7 @@ def test_comments_white_space_titles_and_owners_change_no_hash(file, old, new, g
         (S_ORDERS, "sequence: updated_at", "sequence: ordered_at", "silver.orders"),
         (DIM, "tracked: [country, tier]", "tracked: [country]", "gold.dim_customer"),
         (CUSTOMERS, "mask: redact", "mask: partial", "bronze.customers"),
+        (DIM, "tracked: [country", "first_valid_from: updated_at, tracked: [country", "gold.dim_customer"),
         (ORDERS, "source: sales.orders", "source: sales.orders_v2", "bronze.orders"),
         (FACT, ", partitioned: true, partitionKeyPosition: 1", "", "gold.fact_sales"),
     ],

@@ -19,7 +19,7 @@ from lambdas.report.handler import handler as report_handler
 from shared.aws import wiring
 from shared.aws.executions import JOBS
 from shared.aws.wiring import LambdaPorts
-from shared.core.errors import ContractError, DeployedMidRun, LockHeld, StaleFence
+from shared.core.errors import ContractError, DeployedMidRun, LockHeld, RequestRefused, StaleFence
 from shared.core.events import CommitAnswer, FailAnswer, GateAnswer, PlanAnswer, ReportAnswer
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.environment import Environment, Secrets, Workers
@@ -66,8 +66,9 @@ class Deployment(Machine):
 
     def _lambda(self, step, request, *ports):
         self.mirror_logs()
-        event = to_json(request) | ({"machine": self.machine_arn} if step.__name__ == "plan" else {})
-        return call(step.__name__, **event)
+        if step.__name__ == "plan":
+            return call("plan", **plan_event(request.run, self, tables=request.tables, full_refresh=request.full_refresh))
+        return call(step.__name__, **to_json(request))
 
     def mirror_logs(self) -> None:
         """What Spark would have put into the Delta logs by now."""
@@ -157,8 +158,8 @@ def report_of(deployment, run):
     return json.loads(bodies[0]), bodies[1]
 
 
-def plan_event(run, deployment, scheduled=None):
-    return {"run": run, "machine": deployment.machine_arn, "scheduled": scheduled}
+def plan_event(run, deployment, **given):
+    return {"run": run, "machine": deployment.machine_arn, "input": given}
 
 
 def test_a_run_goes_from_plan_to_commit_by_its_events_alone(deployment):
@@ -180,6 +181,39 @@ def test_a_run_goes_from_plan_to_commit_by_its_events_alone(deployment):
     assert deployment.state.certified().tables["gold.fact_sales"].version == tables["gold.fact_sales"]["certified_version"]
     assert ["ingest", "refine", "stage", "publish"] == [stage["stage"] for stage in said["stages"] if stage["seconds"] is not None]
     assert "2 = 1 + 1 + 0" in page
+
+
+def test_a_limited_run_goes_from_plan_to_commit_and_leaves_the_rest_to_the_next(deployment):
+    """Through the real Lambdas: the plan in the bucket is what gates and jobs read."""
+    deployment.trade(1)
+    statuses = [deployment.run(tables=("silver.products",), full_refresh=("silver.products",))]
+    limited = set(deployment.state.certified().tables)
+    outcomes = {table["table"]: table["outcome"] for table in report_of(deployment, "run-1")[0]["tables"]}
+    statuses.append(deployment.run())
+
+    assert ["passed", "passed"] == statuses
+    assert {"bronze.products", "silver.products"} == limited
+    assert {"bronze.orders", "silver.orders", "gold.dim_product", "gold.fact_sales"} == {
+        name for name, was in outcomes.items() if was == "not planned"
+    }
+    assert {"o1": 1} == {key: row["amount"] for key, row in deployment.gold("gold.fact_sales").items()}
+
+
+def test_a_limit_to_a_table_that_is_not_there_is_refused_with_the_nearest(deployment):
+    """No lock is taken and no run recorded."""
+    with pytest.raises(RequestRefused, match="Did you mean 'silver.orders'?"):
+        call("plan", **plan_event("run-1", deployment, tables=["silver.order"]))
+
+    assert (0, None) == (deployment.state.lock().fence, deployment.state.run("run-1"))
+
+
+@pytest.mark.parametrize("given", [{"table": ["silver.orders"]}, {"tables": "silver.orders"}, "silver.orders", None])
+def test_an_input_that_no_run_takes_is_refused_and_never_a_run_of_every_table(deployment, given):
+    """Written by hand, perhaps: no lock is taken and no run recorded."""
+    with pytest.raises(RequestRefused, match="the execution's input"):
+        call("plan", **plan_event("run-1", deployment) | {"input": given})
+
+    assert (0, None) == (deployment.state.lock().fence, deployment.state.run("run-1"))
 
 
 def test_a_halted_table_blocks_what_reads_it_and_the_report_says_why(deployment):
@@ -260,9 +294,9 @@ def test_an_execution_that_died_after_publishing_is_finished_by_the_next(deploym
 
 def test_a_schedule_delivered_twice_is_one_run(deployment):
     """The second execution is told to end, and holds nothing."""
-    call("plan", **plan_event("run-1", deployment, "2026-11-23T04:00:00Z"))
+    call("plan", **plan_event("run-1", deployment, scheduled="2026-11-23T04:00:00Z"))
 
-    answer = call("plan", **plan_event("run-2", deployment, "2026-11-23T04:00:00Z"))
+    answer = call("plan", **plan_event("run-2", deployment, scheduled="2026-11-23T04:00:00Z"))
 
     assert PlanAnswer(fence=0, recover=None, duplicate=True, groups=()) == answer
     assert "run-1" == deployment.state.lock().run

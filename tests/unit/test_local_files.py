@@ -15,7 +15,7 @@ from local.setup import check_java, check_python
 from local.spark_conf import class_path, process_environment, write_conf
 
 AWS = Emulated(endpoint="http://127.0.0.1:4566", account="000000000000", region="us-east-1")
-DATABASE = Database(host="127.0.0.1", port=5, name="shop", owner="o", owner_password="p", reader="r", reader_password="q")
+DATABASE = Database(host="127.0.0.1", port=5, redshift_port=6, name="shop", owner="o", owner_password="p", reader="r", reader_password="q")
 
 
 def test_stacks_come_after_those_they_depend_on(tmp_path):
@@ -37,7 +37,7 @@ def test_a_users_own_server_must_be_whole(tmp_path):
     own.write_text('[servers.shop]\nusername = "u"\n')
 
     with pytest.raises(LaptopError, match=r"secrets\.toml: \[servers\.shop\] lacks \['password'\]"):
-        secret_values._own_values(own)
+        secret_values.own_values(own)
 
 
 def test_a_misspelt_field_is_told(tmp_path):
@@ -46,24 +46,42 @@ def test_a_misspelt_field_is_told(tmp_path):
     own.write_text('[servers.shop]\nusername = "u"\npassword = "hush"\nprot = 1\n')
 
     with pytest.raises(LaptopError, match=r"does not know \['prot'\]") as refused:
-        secret_values._own_values(own)
+        secret_values.own_values(own)
 
     assert "hush" not in str(refused.value)
 
 
 def test_secrets_hold_the_reader_and_keep_the_mask_key(tmp_path):
     """The lake never gets the owner's password, and a new mask key would change every masked value."""
-    client = SecretsManager()
-    environment = SimpleNamespace(secrets=SimpleNamespace(mask_key="mask", servers={"shop": "shop-secret"}))
-    emulated = SimpleNamespace(client=lambda _service: client)
-
-    secret_values.put_secrets(environment, database=DATABASE, own=tmp_path / "none.toml", aws=emulated)
+    client = put(tmp_path, shop="postgres")
     first = client.held["mask"]
-    secret_values.put_secrets(environment, database=DATABASE, own=tmp_path / "none.toml", aws=emulated)
+    put(tmp_path, client, shop="postgres")
 
     assert first == client.held["mask"]
     assert 64 == len(first)
     assert {"username": "r", "password": "q", "host": "127.0.0.1", "port": 5, "database": "shop"} == json.loads(client.held["shop-secret"])
+
+
+def test_a_server_of_redshift_is_the_shop_behind_the_relay_and_snowflake_has_no_stand_in(tmp_path):
+    """Its own driver reads it then; a server that nothing stands in for is told with the file to write."""
+    client = put(tmp_path, shop="postgres", warehouse="redshift")
+
+    assert (5, 6) == tuple(json.loads(client.held[f"{name}-secret"])["port"] for name in ("shop", "warehouse"))
+    with pytest.raises(
+        LaptopError, match=r"none\.toml: no values for server 'cold'; .* postgres and redshift alone, and it is of type snowflake\. Write"
+    ):
+        put(tmp_path, cold="snowflake")
+
+
+def put(tmp_path, client=None, **types):
+    """Secrets Manager after a lake with servers of these types had its secrets put."""
+    client = client or SecretsManager()
+    environment = SimpleNamespace(name="local", secrets=SimpleNamespace(mask_key="mask", servers={name: f"{name}-secret" for name in types}))
+    servers = [SimpleNamespace(name=name, type=kind, environment="local") for name, kind in types.items()]
+    lake = SimpleNamespace(sources=[SimpleNamespace(source=SimpleNamespace(servers=servers))])
+    aws = SimpleNamespace(client=lambda _service: client)
+    secret_values.put_secrets(lake, environment, database=DATABASE, own=tmp_path / "none.toml", aws=aws)
+    return client
 
 
 def test_a_laptop_that_was_killed_is_not_up(tmp_path):

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from shared.core.choice import choose
 from shared.core.errors import ClaimRefused, DeployedMidRun, StaleFence
-from shared.core.messages import LogCommit, Plan
+from shared.core.layout import evidence_key, gate_key, plan_key
+from shared.core.messages import GateDecision, LogCommit, Plan, TableEvidence
 from tests.fakes import START, Version
 from tests.machine import Machine, dim_product, fact_sales, table
 
@@ -163,6 +165,162 @@ def test_any_few_kills_over_several_days_leave_the_lake_whole(seed):
     assert_whole(machine)
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_limited_and_refreshing_runs_in_any_order_leave_nothing_behind(seed):
+    """Whatever runs were limited to, rebuilt, halted or killed at: a whole run catches up all of it, and equals a rebuild."""
+    dice = random.Random(seed)
+    machine = Machine()
+    names = [t.name for t in machine.lake.tables]
+    above_bronze = [name for name in names if not name.startswith("bronze.")]
+    for day in range(1, 6):
+        trade(machine, day)
+        tables = tuple(dice.sample(names, dice.choice([0, 1, 1, 2])))
+        refresh = tuple(dice.sample(above_bronze, dice.choice([0, 0, 1])))
+        machine.dies_with_job = dice.random() < 0.5
+        machine.tables.halting = {dice.choice(names)} if dice.random() < 0.2 else set()
+        machine.world.faults = {machine.world.effects + dice.randint(1, 170): dice.choice(["before", "after"])} if dice.random() < 0.6 else {}
+        left_out = _as_they_are(machine, set(names) - set(choose(machine.lake, tables=tables, full_refresh=refresh).tables))
+        unfinished = machine.state._intent
+
+        machine.run(tables=tables, full_refresh=refresh)
+
+        if unfinished is None:
+            assert left_out == _as_they_are(machine, left_out)
+    machine.tables.halting = set()
+    run_until_caught_up(machine)
+
+    assert_whole(machine)
+
+
+def _as_they_are(machine: Machine, names) -> dict:
+    """Everything that a run could change of a table; looking is no effect that a fault could hit."""
+    state, tables = machine.state, machine.tables.tables
+    return {
+        name: (state._certified.tables.get(name), state._progress.get(name), dict(state._pending.get(name, {})), len(tables.get(name, ())))
+        for name in names
+    }
+
+
+def test_a_limited_run_reads_merges_and_publishes_its_tables_alone():
+    """The others stay as they are, and catch up in the next whole run."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    trade(machine, 2)
+
+    status = machine.run(tables=("silver.orders",))
+
+    planned = machine.documents.get(plan_key(f"run-{machine.number}"), Plan).tables
+    assert ("passed", ["bronze.orders", "silver.orders"]) == (status, [table.table for table in planned])
+    assert {"o1", "o2", "late2"} == machine.content("silver.orders").keys()
+    assert {"p1"} == machine.content("silver.products").keys()
+    assert {"o1"} == machine.content("gold.fact_sales").keys()
+    assert "passed" == machine.run()
+    assert_whole(machine)
+
+
+def test_the_plan_is_read_once_by_the_ingest_job_and_once_by_each_gate():
+    """What a run may touch is one document; whoever needs it asks for it once."""
+    machine = Machine()
+    trade(machine, 1)
+    get, read = machine.documents.get, []
+    machine.documents.get = lambda key, kind: read.append(kind) or get(key, kind)
+
+    assert "passed" == machine.run()
+
+    assert 4 == read.count(Plan)
+
+
+def test_a_run_limited_to_a_dimension_takes_the_fact_that_is_tied_to_it_along():
+    """The star stays whole: a fact never shows what its dimension does not."""
+    machine = Machine()
+    trade(machine, 1)
+
+    machine.run(tables=("gold.dim_product",))
+
+    assert_whole(machine)
+
+
+def test_a_batch_left_pending_outlives_runs_that_do_not_plan_its_table():
+    """It is landed, judged and merged by the next run that does, and its window is not read twice."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    trade(machine, 2)
+    machine.dies_with_job = True
+    machine.world.faults = {machine.world.effects + _effects_until(machine, "delta.commit silver.orders"): "before"}
+    assert "dead" == machine.run()
+    machine.world.faults = {}
+    pending = machine.state.pending("bronze.orders")
+
+    assert "passed" == machine.run(tables=("silver.products",))
+
+    assert pending == machine.state.pending("bronze.orders")
+    machine.run()
+    assert "batch_reused" in [name for name, fields in machine.log.events if fields.get("batch_id") == pending[-1].batch_id]
+    assert_whole(machine)
+
+
+def test_a_halted_table_blocks_only_what_the_run_planned():
+    """A run limited to two tables does not end by naming four."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    trade(machine, 2)
+    machine.tables.halting = {"silver.products"}
+
+    status = machine.run(tables=("silver.products",))
+
+    assert "blocked" == status
+    assert {"silver.products"} == set(machine.documents.get(gate_key(f"run-{machine.number}", "stage"), GateDecision).blocked)
+
+
+def test_a_name_that_a_run_cannot_take_is_refused_before_anything_is_touched():
+    """With the nearest there is, and no lock taken; bronze has nothing to be rebuilt from."""
+    machine = Machine()
+
+    assert "failed" == machine.run(tables=("silver.order",))
+    assert "'silver.order' is not a table of this lake. Did you mean 'silver.orders'?" in machine.notify.alerts[-1]["text"]
+    assert "failed" == machine.run(full_refresh=("bronze.orders",))
+    assert "rebuild what reads it: silver.orders" in machine.notify.alerts[-1]["text"]
+    assert (0, {}) == (machine.state._lock.fence, machine.state._runs)
+
+
+def test_a_full_refresh_of_a_table_in_order_changes_nothing():
+    """Incremental equals full: the same rows come out, so that no version is written; and every table was computed from all of its inputs."""
+    machine = Machine()
+    for day in (1, 2, 3):
+        trade(machine, day)
+        run_until_caught_up(machine)
+    derived = ("silver.orders", "silver.products", "gold.dim_product", "gold.fact_sales")
+    before = {name: len(machine.tables.tables[name]) for name in derived}
+
+    status = machine.run(full_refresh=derived)
+
+    assert "passed" == status
+    assert before == {name: len(machine.tables.tables[name]) for name in derived}
+    run = f"run-{machine.number}"
+    evidence = {name: machine.documents.get(evidence_key(run, machine.lake.table(name).stage, name), TableEvidence) for name in derived}
+    assert all(evidence[name].unchanged for name in derived[:2])
+    assert {(0, 0)} == {(evidence[name].change_set.upserts, evidence[name].change_set.deletes) for name in derived[2:]}
+
+
+@pytest.mark.parametrize("name", ["silver.orders", "silver.products", "gold.dim_product", "gold.fact_sales"])
+def test_a_full_refresh_mends_a_table_that_was_computed_wrong(name):
+    """Nothing moved and no definition changed: the refresh alone brings back what the inputs say, for the table and for what reads it."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    entry = machine.state._certified.tables[name]
+    machine.tables.tables[name][entry.version].content.clear()
+    assert "passed" == machine.run()
+    assert {} == machine.content(name)
+
+    machine.run(full_refresh=(name,))
+
+    assert_whole(machine)
+
+
 def _first_run_effects() -> int:
     machine = Machine()
     trade(machine, 1)
@@ -186,6 +344,25 @@ def test_a_halted_table_keeps_its_certified_version_and_the_rest_moves_on():
     assert before["gold.dim_product"] == machine.latest("gold.dim_product")
     assert "o2" in machine.content("silver.orders")
     machine.tables.halting = set()
+    run_until_caught_up(machine)
+    assert_whole(machine)
+
+
+def test_a_source_whose_clock_jumps_back_is_warned_of_and_nothing_is_frozen_until_it_is_past_that():
+    """The run passes, nothing is read twice, and what was written meanwhile is read when the clock is there again."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    progress, clock = machine.state.progress("bronze.orders"), machine.tables.clock
+    machine.tables.clock = lambda table: replace(clock(table), now=clock(table).now - timedelta(days=1))
+    trade(machine, 2)
+
+    assert "passed" == machine.run()
+
+    assert "warn" == machine.state.run(f"run-{machine.number}").verdicts["ingest"]["bronze.orders"]
+    assert "its clock was set back" in machine.documents._texts[f"_runs/run-{machine.number}/gate-ingest.json"]
+    assert progress == machine.state.progress("bronze.orders")
+    machine.tables.clock = clock
     run_until_caught_up(machine)
     assert_whole(machine)
 
@@ -344,9 +521,7 @@ def test_a_late_twin_of_a_claimed_group_stops_before_it_writes():
     """A start that was retried makes two Glue runs; the second finds the claim of one that lives or succeeded."""
     machine = Machine()
     trade(machine, 1)
-    lock = replace(machine.state._lock, run="run-9", fence=1, lake_hash=machine.pinned.hash)
-    machine.state._lock = lock
-    machine.documents.put("_runs/run-9/plan.json", Plan(run="run-9", fence=1, lake_hash=machine.pinned.hash, at=AT, tables=()))
+    machine.plan("run-9")
     machine._glue("run-9", 1, "ingest", "main")
     versions = {name: len(found) for name, found in machine.tables.tables.items()}
 
@@ -380,17 +555,6 @@ def test_a_job_with_an_old_fence_stops_before_it_writes():
     with pytest.raises(StaleFence):
         machine._glue("run-7", 1, "ingest", "main")
 
-    assert {} == machine.tables.tables
-
-
-def test_a_lake_with_a_load_that_no_job_serves_is_refused_before_anything_is_touched():
-    """What compiles and cannot run yet says so at once, with its file."""
-    machine = Machine()
-    history = table("gold.dim_customer", "scd2", inputs=("silver.orders",), origin="silver.orders")
-    machine.lake = replace(machine.lake, tables=(*machine.lake.tables, history))
-
-    assert "failed" == machine.run()
-    assert "lake/gold.dim_customer.yaml" in machine.notify.alerts[-1]["text"]
     assert {} == machine.tables.tables
 
 
@@ -628,3 +792,44 @@ def test_a_run_that_changes_no_row_of_gold_starts_no_publish():
 
 def redefined(lake, name):
     return replace(lake, tables=tuple(replace(t, definition_hash=t.definition_hash + "'") if t.name == name else t for t in lake.tables))
+
+
+def test_a_looser_rule_lets_a_halted_batch_through_in_the_next_run():
+    """Nobody resets anything: the batch is read again under the contract that is deployed, and what hung on it goes on."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    trade(machine, 2)
+    machine.tables.bad = lambda table, row: table == "bronze.orders"
+    assert "blocked" == machine.run()
+    before = machine.content("silver.orders")
+
+    machine.tables.bad = lambda table, row: table == "bronze.orders" and row["amount"] < 0
+    looser = [replace(t, contract_hash="looser") if t.name == "bronze.orders" else t for t in machine.lake.tables]
+    machine.lake = replace(machine.lake, tables=tuple(looser))
+    status = run_until_caught_up(machine)
+
+    assert ["passed", "passed"] == status
+    assert "o2" not in before
+    assert_whole(machine)
+
+
+def test_a_column_more_is_in_silver_and_gold_after_one_run_with_nothing_new_at_the_source():
+    """A new definition is work enough: nobody has to wait for a row, or to ask for a rebuild."""
+    machine = Machine()
+    trade(machine, 1)
+    run_until_caught_up(machine)
+    versions = {name: len(found) for name, found in machine.tables.tables.items()}
+    for name in ("bronze.orders", "silver.orders", "gold.fact_sales"):
+        machine.lake = redefined(machine.lake, name)
+
+    machine.world.now += timedelta(seconds=10)
+    status = machine.run()
+
+    certified = machine.state.certified().tables
+    assert "passed" == status
+    assert {table.name: table.definition_hash for table in machine.lake.tables} == {name: entry.definition_hash for name, entry in certified.items()}
+    assert versions["bronze.orders"] == len(machine.tables.tables["bronze.orders"])
+    assert versions["gold.fact_sales"] + 1 == len(machine.tables.tables["gold.fact_sales"]), "its columns, without a row"
+    assert machine.tables.latest("gold/fact_sales") == certified["gold.fact_sales"].version
+    assert_whole(machine)

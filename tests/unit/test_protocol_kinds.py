@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 from dataclasses import replace
 from datetime import timedelta
 
@@ -108,6 +109,19 @@ def test_a_run_with_nothing_new_freezes_no_files_and_writes_nothing():
     assert seq == one.state._progress["bronze.rates"].seq
 
 
+def test_a_snapshot_that_only_lacks_items_reaches_silver():
+    """Deletions are rows that nobody read; what reads the table must see them all the same."""
+    one = second_day()
+    caught_up(one)
+    one.world.now += timedelta(seconds=1)
+    one.shop.rows["stock"].append((one.world.now, {"id": "s2", "quantity": 0, "deleted": True}))
+
+    assert "passed" == one.run()
+
+    assert "s2" not in one.content("silver.stock")
+    assert_whole(one)
+
+
 def test_a_source_of_files_without_files_is_a_table_without_rows():
     """The first batch ever is frozen even if it is empty, so that what reads the table has something to read."""
     one = machine()
@@ -150,6 +164,23 @@ def test_killed_at_any_effect_new_runs_leave_every_object_landed_once(moment, ex
 
         assert first in ("passed", "failed", "dead"), (step, first)
         assert_whole(one)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_limited_and_refreshing_runs_leave_no_file_and_no_snapshot_behind(seed):
+    """What a run leaves out keeps its inventory and its batches; whole runs catch up all of it."""
+    dice, one = random.Random(seed), machine()
+    names = [table.name for table in one.lake.tables]
+    for day in range(1, 6):
+        trade(one, day)
+        one.dies_with_job = dice.random() < 0.5
+        one.world.faults = {one.world.effects + dice.randint(1, 60): dice.choice(["before", "after"])} if dice.random() < 0.5 else {}
+        one.run(tables=tuple(dice.sample(names, dice.choice([0, 1]))), full_refresh=tuple(dice.sample(names[2:], dice.choice([0, 1]))))
+        one.world.faults = {}
+
+    assert ["passed"] * 3 == [one.run() for _ in range(6)][-3:]
+
+    assert_whole(one)
 
 
 def test_an_object_that_arrives_or_changes_while_a_run_reads_waits_for_the_next():
@@ -215,6 +246,27 @@ def test_a_snapshot_cut_short_halts_its_table_and_the_next_whole_one_mends_it():
     trade(one, 5)
     caught_up(one)
 
+    assert_whole(one)
+
+
+def test_a_clock_that_jumps_back_at_the_source_is_a_warning_and_loses_nothing():
+    """Snapshots stand at the source's time and must not go back in it; files are frozen by ours. What changed meanwhile is in the next one."""
+    one = second_day()
+    caught_up(one)
+    seq, clock = one.state._progress["bronze.stock"].seq, one.tables.clock
+    one.tables.clock = lambda table: replace(clock(table), now=clock(table).now - timedelta(days=1))
+    trade(one, 3)
+
+    assert ["passed"] * 3 == caught_up(one)
+
+    verdicts = one.state._runs[f"run-{one.number}"].verdicts["ingest"]
+    assert ("warn", "pass") == (verdicts["bronze.stock"], verdicts["bronze.rates"])
+    assert seq == one.state._progress["bronze.stock"].seq
+    decision = json.loads(one.documents._texts[f"_runs/run-{one.number}/gate-ingest.json"])
+    (told,) = [finding["message"] for verdict in decision["verdicts"] for finding in verdict["findings"]]
+    assert "its clock was set back. No snapshot is taken until it is past that" in told
+    one.tables.clock = clock
+    caught_up(one)
     assert_whole(one)
 
 

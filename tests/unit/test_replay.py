@@ -138,7 +138,7 @@ def read_back(condition):
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), min_size=1, max_size=5))
 def test_whatever_a_text_key_holds_it_stays_one_literal(texts):
     """A quote or a backslash in a key neither ends its literal nor escapes anything, in any database."""
-    (condition,) = key_conditions(("id",), ("string",), [(text,) for text in texts])
+    (condition,) = key_conditions(("id",), ("text",), [(text,) for text in texts])
 
     assert texts == read_back(condition)
     assert not re.search(r"[\\\x00-\x1f]", condition)
@@ -148,12 +148,12 @@ def test_whatever_a_text_key_holds_it_stays_one_literal(texts):
 @pytest.mark.parametrize(
     ("kind", "text", "literal"),
     [
-        ("string", "O1", "'O1'"),
-        ("string", "", "''"),
-        ("string", "a'b", "('a' || chr(39) || 'b')"),
-        ("bigint", "42", "42"),
-        ("bigint", "-1", "-1"),
-        ("decimal(38,0)", "1E+3", "1000"),
+        ("text", "O1", "'O1'"),
+        ("text", "", "''"),
+        ("text", "a'b", "('a' || chr(39) || 'b')"),
+        ("number", "42", "42"),
+        ("number", "-1", "-1"),
+        ("number", "1E+3", "1000"),
         ("date", "2026-11-23", "date '2026-11-23'"),
         ("boolean", "true", "true"),
     ],
@@ -166,14 +166,14 @@ def test_a_key_is_written_as_a_literal_of_its_columns_type(kind, text, literal):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("bigint", "one"),
-        ("bigint", "1) or (1=1"),
-        ("decimal(9,2)", "NaN"),
-        ("bigint", "1E+999999"),
+        ("number", "one"),
+        ("number", "1) or (1=1"),
+        ("number", "NaN"),
+        ("number", "1E+999999"),
         ("date", "soon"),
         ("boolean", "1"),
-        ("double", "1.0"),
-        ("string", "\0"),
+        (None, "1.0"),
+        ("text", "\0"),
     ],
 )
 def test_a_text_that_is_no_value_of_its_type_is_no_rows_key(kind, text):
@@ -183,8 +183,8 @@ def test_a_text_that_is_no_value_of_its_type_is_no_rows_key(kind, text):
 
 def test_many_keys_are_asked_for_in_parts_and_wide_ones_by_all_their_columns():
     """No statement grows without bound."""
-    parts = list(key_conditions(("id",), ("int",), [(str(n),) for n in range(KEYS_AT_ONCE + 1)]))
-    wide = list(key_conditions(("shop", "id"), ("string", "int"), [("A", "1"), ("B", "2")]))
+    parts = list(key_conditions(("id",), ("number",), [(str(n),) for n in range(KEYS_AT_ONCE + 1)]))
+    wide = list(key_conditions(("shop", "id"), ("text", "number"), [("A", "1"), ("B", "2")]))
 
     assert [KEYS_AT_ONCE, 1] == [len(part.split(",")) for part in parts]
     assert ["(shop = 'A' and id = 1) or (shop = 'B' and id = 2)"] == wide

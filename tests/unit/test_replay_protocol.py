@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from shared.core.batches import reusable
 from shared.core.errors import SluiceError
-from shared.core.messages import Plan, Replay
+from shared.core.messages import Replay
 from tests.fakes import open_rejects
 from tests.machine import Machine, is_bad
+from tests.unit.test_forecast import foretold
 from tests.unit.test_protocol import assert_whole, run_until_caught_up, trade
 
 ALL = Replay(table="bronze.orders", rules=(), runs=())
@@ -157,7 +158,7 @@ def test_a_replay_is_refused_while_a_batch_is_pending_and_says_which():
     ("table", "said"),
     [
         ("silver.orders", "silver.orders has no rejects: it is not a bronze table. There are bronze.orders, bronze.products"),
-        ("bronze.order", "bronze.order has no rejects"),
+        ("bronze.order", "'bronze.order' is not a table of this lake. Did you mean 'bronze.orders'?"),
         ("bronze.products", "no batch of it is certified yet; `sluice run` reads its first"),
     ],
 )
@@ -281,21 +282,35 @@ def test_the_undisturbed_lake_is_whole_beside_a_replay_of_rows_still_bad():
 def test_a_job_that_is_started_again_in_its_run_freezes_the_replay_once():
     """Glue had no room, or the worker was lost: the second start finds the first one's batch pending."""
     machine = rejected_twice()
-    machine.state._lock = replace(machine.state._lock, run="run-9", fence=9, lake_hash=machine.pinned.hash)
-    plan = Plan(run="run-9", fence=9, lake_hash=machine.pinned.hash, at=machine.world.now, tables=(), replay=ALL)
-    machine.documents.put("_runs/run-9/plan.json", plan)
+    fence = machine.plan("run-9", ALL).fence
     first = copy.deepcopy(machine)
-    first._glue("run-9", 9, "ingest", "main")
+    first._glue("run-9", fence, "ingest", "main")
     frozen = first.world.trace.index("FakeState.freeze", machine.world.effects) + 1
     machine.world.faults = {frozen: "after"}
 
     with pytest.raises(SluiceError, match="was killed"):
-        machine._glue("run-9", 9, "ingest", "main")
-    machine._glue("run-9", 9, "ingest", "main")
+        machine._glue("run-9", fence, "ingest", "main")
+    machine._glue("run-9", fence, "ingest", "main")
 
     replays = [batch for batch in machine.state.pending("bronze.orders") if batch.replay is not None]
     assert 1 == len(replays)
     assert 2 == len(machine.latest("bronze.orders")[replays[0].batch_id]["accepted"])
+
+
+def test_a_replay_that_a_dead_run_froze_is_foretold_and_finished_by_the_next():
+    """It need not be asked for again."""
+    machine = rejected_twice()
+    first = copy.deepcopy(machine)
+    first.run(ALL)
+    machine.world.faults = {first.world.trace.index("FakeState.freeze", machine.world.effects) + 1: "after"}
+    machine.run(ALL)
+    machine.world.faults = {}
+
+    batch = foretold(machine)["bronze.orders"].batches[0]
+
+    assert ("read again", True) == (batch.how, batch.why.startswith(f"a replay of rejects: run run-{machine.number} froze it"))
+    assert "passed" == machine.run()
+    assert_as_if_never_bad(machine)
 
 
 def test_a_commit_of_another_selection_does_not_stand_for_a_replay():

@@ -20,6 +20,7 @@ from shared.core.messages import (
     GateDecision,
     IngestEvidence,
     Plan,
+    PlannedTable,
     RunRecord,
     TableEvidence,
     TableVerdict,
@@ -41,6 +42,11 @@ def at(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
+def planned(*names):
+    tables = tuple(PlannedTable(table=name, stage=LAKE.lake.table(name).stage, group="main", why="asked for") for name in names)
+    return Plan(run=RUN, fence=4, lake_hash=LAKE.hash, at=at(0), tables=tables, full_refresh=())
+
+
 class Past:
     """A run as it lies in state and documents, after as many stages as the test lets it reach."""
 
@@ -56,7 +62,7 @@ class Past:
     def started(self, **changes):
         record = RunRecord(run=RUN, fence=4, status="running", started=at(0), ended=None, verdicts={}, counts={}, timings={}, problem=None)
         self.state._runs[RUN] = replace(record, **changes)
-        self.documents.put(plan_key(RUN), Plan(run=RUN, fence=4, lake_hash=LAKE.hash, at=at(0), tables=()))
+        self.documents.put(plan_key(RUN), planned(*[table.name for table in LAKE.lake.tables]))
         return self
 
     def ingested(self, *batches, problem=None):
@@ -93,7 +99,7 @@ class Past:
 
     def judged(self, stage, *verdicts, blocked=None, run=RUN):
         decision = GateDecision(
-            run=run, fence=4, stage=stage, verdicts=verdicts, progress={}, entries={}, todo=(), blocked=blocked or {}, change_sets=()
+            run=run, fence=4, stage=stage, verdicts=verdicts, progress={}, entries={}, todo=(), refresh=(), blocked=blocked or {}, change_sets=()
         )
         self.documents.put(gate_key(RUN, stage), decision)
         return self
@@ -234,6 +240,17 @@ def test_a_run_that_failed_early_says_what_it_did_not_reach(reached):
     assert (100 if reached in ("ingest", "gate") else None) == of(said, "bronze.orders").read
     assert {None} == {stage.seconds for stage in said.stages}
     assert "not reached" in html
+
+
+def test_a_table_that_a_limited_run_left_out_is_not_planned():
+    """It is neither late nor blocked: nobody asked for it."""
+    past = Past().started().ingested().judged("ingest", verdict("bronze.products")).judged("refine")
+    past.documents.put(plan_key(RUN), planned("bronze.products", "silver.products"))
+
+    said, html = past.report()
+
+    assert ("pass", "nothing to do", "not planned") == tuple(outcomes(said)[name] for name in ("bronze.products", "silver.products", "silver.orders"))
+    assert "not planned" in html
 
 
 def test_a_table_without_news_had_nothing_to_do():

@@ -1,5 +1,6 @@
 """What counts mean: a rule's tolerance, a batch's, a bypass."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -121,12 +122,12 @@ def test_freshness_without_any_value_is_broken():
 
 
 def source_table(rules, *, share=0.1, rows=5, columns=()):
-    mark = Watermark(column="at", lookback_seconds=0, safety_lag_seconds=0, start_at=NOW, max_window_seconds=60)
+    mark = Watermark(column="at", lookback=0, safety_lag_seconds=0, start_at=NOW, max_window=60)
     source = Source(relation="orders", watermark=mark, reject_tolerance=Tolerance(share=share, rows=rows), servers=())
     return table("bronze.orders", "append", source=source, rules=tuple(rules), columns=tuple(columns))
 
 
-def batch(*, accepted=100, rejected=0, seen=0, null_positions=0, rules=()):
+def batch(*, accepted=100, rejected=0, seen=0, null_positions=0, rules=(), **more):
     counts = BatchCounts(read=accepted + rejected + seen, accepted=accepted, rejected=rejected, seen=seen)
     return BatchEvidence(
         batch_id="b",
@@ -142,7 +143,28 @@ def batch(*, accepted=100, rejected=0, seen=0, null_positions=0, rules=()):
         null_positions=null_positions,
         reasons={},
         rules=tuple(rules),
+        **more,
     )
+
+
+def test_a_late_row_at_the_edge_of_the_lookback_warns_and_says_which_key_to_raise():
+    """The next one may be later than the lookback reaches, and would be lost without a word."""
+    of = source_table([])
+
+    assert () == judge_batch(of, batch(late=3), at=NOW)
+    (finding,) = judge_batch(of, batch(late=3, late_at_edge=1), at=NOW)
+
+    assert ("warning", None) == (finding.severity, finding.rule)
+    assert finding.message.startswith("1 of 3 late rows lie in the oldest tenth of the lookback")
+    assert f"Raise watermark.lookback in {of.file}" in finding.message
+
+
+def test_a_column_the_contract_does_not_name_is_a_warning_by_name():
+    """It is kept out; somebody decides whether it should be."""
+    (finding,) = judge_batch(source_table([]), batch(unknown_columns=("loyalty", "nickname")), at=NOW)
+
+    assert "warning" == finding.severity
+    assert finding.message.endswith("does not name, and they are not read: loyalty, nickname")
 
 
 @pytest.mark.parametrize(
@@ -227,3 +249,11 @@ def test_a_rule_on_a_classified_column_cannot_be_bypassed():
     )
 
     assert (CRITICAL,) == with_bypasses(source_table([rule()], columns=[email]), [CRITICAL], [bypass()], at=NOW)
+
+
+def test_what_holds_of_every_history_cannot_be_bypassed():
+    """Broken versions are the engine's fault, and facts would be tied to the wrong one."""
+    broken = replace(CRITICAL, rule="history.no_overlap")
+    table = source_table([rule(id="history.no_overlap", kind="history", expectation="history_no_overlap")])
+
+    assert (broken,) == with_bypasses(table, [broken], [bypass(rule="history.no_overlap")], at=NOW)

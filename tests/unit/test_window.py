@@ -16,7 +16,7 @@ FREEZER = Freezer(run="r", fence=1, at=NOON)
 
 
 def watermark(**changes):
-    made = {"column": "at", "lookback_seconds": 60, "safety_lag_seconds": 300, "start_at": NOON - timedelta(days=9), "max_window_seconds": 86400}
+    made = {"column": "at", "lookback": 60, "safety_lag_seconds": 300, "start_at": NOON - timedelta(days=9), "max_window": 86400}
     return Watermark(**made | changes)
 
 
@@ -51,7 +51,7 @@ def test_the_first_window_begins_where_the_contract_says():
 @given(max_window=st.integers(1, 400_000), ahead=st.integers(-1000, 900_000))
 def test_windows_follow_each_other_without_gap_or_overlap_up_to_the_bound(max_window, ahead):
     """Catching up over several batches covers every moment once; a clock that jumped back gives no window at all."""
-    contract = orders(max_window_seconds=max_window, start_at=NOON)
+    contract = orders(max_window=max_window, start_at=NOON)
     bound, pending = NOON + timedelta(seconds=ahead), []
 
     while len(pending) < 50 and (batch := next_batch(contract, Progress(position=NOON, seq=4), pending, bound, FREEZER)) is not None:

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 
 from shared.core.events import GateAnswer, GateRequest
-from shared.core.graph import groups_of
+from shared.core.graph import groups_of, only
 from shared.core.job import check_pin
-from shared.core.layout import gate_key, plan_key
-from shared.core.messages import GateDecision, Plan
+from shared.core.layout import gate_key
+from shared.core.messages import GateDecision
 from shared.core.ports import Clock, DeltaLog, Documents, Log, State
 from shared.core.steps.gate_bronze import decide_bronze
 from shared.core.steps.gate_gold import decide_gold, intend
 from shared.core.steps.gate_silver import decide_silver
-from shared.core.steps.judging import Bench, Docket
+from shared.core.steps.judging import Bench, Docket, read_plan
 from shared.spec.lake import Lake, PinnedLake, Stage
 
 JUDGES: Mapping[Stage, Callable[[Bench, Docket], GateDecision]] = {"ingest": decide_bronze, "refine": decide_silver, "stage": decide_gold}
@@ -20,10 +20,12 @@ JUDGES: Mapping[Stage, Callable[[Bench, Docket], GateDecision]] = {"ingest": dec
 def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: Documents, delta_log: DeltaLog, log: Log, clock: Clock) -> GateAnswer:
     """Judge one stage and record it. Repeating it gives the same decision. Raises StaleFence, DeployedMidRun, EvidenceMissing (no plan)."""
     check_pin(state, pinned, run=request.run, fence=request.fence)
+    plan = read_plan(documents, request.run, request.fence)
     bench = Bench(
         request=request,
-        lake=pinned.lake,
-        at=documents.get(plan_key(request.run), Plan).at,
+        lake=only(pinned.lake, {planned.table for planned in plan.tables}),
+        at=plan.at,
+        refresh=plan.full_refresh,
         state=state,
         documents=documents,
         delta_log=delta_log,
@@ -43,7 +45,7 @@ def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: D
 
 def _next_groups(lake: Lake, decision: GateDecision) -> tuple[str, ...]:
     if decision.stage == "stage":
-        return ("all",) if any(ref.upserts or ref.deletes or ref.base_version is None for ref in decision.change_sets) else ()
+        return ("all",) if any(ref.phases or ref.base_version is None for ref in decision.change_sets) else ()
     return groups_of(lake, "refine" if decision.stage == "ingest" else "stage", decision.todo)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.core.graph import content_seq, has_work, held_back
+from shared.core.graph import content_seq, held_back, with_work
 from shared.core.layout import table_path
 from shared.core.messages import (
     Batch,
@@ -15,14 +15,14 @@ from shared.core.messages import (
     Progress,
 )
 from shared.core.replay import totals_with
-from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding
+from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_findings
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
 from shared.spec.lake import Table
 
 
 def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
-    """Verdicts of every source, outcomes of every batch, and the silver tables that have work."""
+    """Verdicts of every planned source, outcomes of every batch, and the silver tables that have work."""
     progress: dict[str, Progress] = {}
     entries: dict[str, Entry] = {}
     for table in bench.lake.sources:
@@ -31,10 +31,7 @@ def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
             entries[table.name] = entry
     blocked = held_back(bench.lake, docket.halted)
     offered = {table.name: entries[table.name].consumed[table.name] if table.name in entries else 0 for table in bench.lake.sources}
-    todo: list[str] = []
-    for table in bench.lake.of_stage("refine"):
-        if table.name not in blocked and has_work(table, bench.certified, offered | _certified_versions(bench), todo):
-            todo.append(table.name)
+    offered |= _certified_versions(bench)
     return GateDecision(
         run=bench.request.run,
         fence=bench.request.fence,
@@ -42,7 +39,8 @@ def decide_bronze(bench: Bench, docket: Docket) -> GateDecision:
         verdicts=tuple(docket.verdicts.values()),
         progress=progress,
         entries=entries,
-        todo=tuple(todo),
+        todo=with_work(bench.lake, "refine", bench.certified, offered, refresh=bench.refresh, blocked=blocked),
+        refresh=bench.refresh,
         blocked=blocked,
         change_sets=(),
     )
@@ -65,7 +63,11 @@ def _judge_source(bench: Bench, docket: Docket, table: Table) -> tuple[Progress,
         docket.rule(bench, table, distrust(doubts))
         return progress, entry
     judged = _judge_batches(bench, table, evidence, progress)
-    docket.rule(bench, table, [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem)])
+    docket.rule(
+        bench,
+        table,
+        [*(finding for _, findings in judged for finding in findings), *problem_finding(evidence.problem), *warning_findings(evidence.warnings)],
+    )
     docket.counts[table.name] = _totals(evidence)
     frozen = {batch.batch_id for batch in bench.state.pending(table.name)}
     outcomes = {batch.batch_id: Outcome(verdict=verdict_of(findings), fence=request.fence) for batch, findings in judged if batch.batch_id in frozen}
@@ -99,12 +101,14 @@ def _move(
         progress = Progress(position=batch.hi, seq=batch.seq, manifest=manifest, totals=totals_with(progress, batch))
         if batch.version is not None:
             version = max(version, batch.version)
-            content = batch.seq if batch.counts.accepted or batch.counts.deleted else content
+            content = batch.seq if batch.counts.accepted_lane else content
     if entry is None and progress.seq == 0:
         return progress, None
     return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})
 
 
 def _totals(evidence: IngestEvidence) -> dict[str, int]:
-    names = ("read", "accepted", "rejected", "seen", *(["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []))
-    return {"batches": len(evidence.batches)} | {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}
+    deleted = ["deleted"] if any(batch.counts.deleted for batch in evidence.batches) else []
+    names = ("read", "accepted", "rejected", "seen", *deleted)
+    counted = {name: sum(getattr(batch.counts, name) for batch in evidence.batches) for name in names}
+    return {"batches": len(evidence.batches)} | counted | {"late": sum(batch.late for batch in evidence.batches)}

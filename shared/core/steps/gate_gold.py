@@ -34,6 +34,7 @@ def decide_gold(bench: Bench, docket: Docket) -> GateDecision:
         progress=before.progress,
         entries=entries,
         todo=tuple(moved),
+        refresh=bench.refresh,
         blocked=blocked,
         change_sets=tuple(_change_set(evidence) for evidence in moved.values()),
     )

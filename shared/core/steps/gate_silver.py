@@ -1,6 +1,6 @@
 """The gate after refine: judges the silver tables that were computed; the others keep what is certified."""
 
-from shared.core.graph import has_work, held_back
+from shared.core.graph import held_back, with_work
 from shared.core.layout import table_path
 from shared.core.messages import Entry, Finding, GateDecision
 from shared.core.steps.judging import Bench, Docket, distrust, problem_finding, table_evidence
@@ -10,7 +10,10 @@ from shared.spec.lake import Table
 
 
 def decide_silver(bench: Bench, docket: Docket) -> GateDecision:
-    """Entries of every silver table that passed or stayed, and the gold tables that have work. What read a halted table stays, whatever it says."""
+    """Entries of every planned silver table that passed or stayed, and the gold tables that have work.
+
+    What read a halted table stays, whatever it says.
+    """
     before = bench.decision("ingest")
     earned = {}
     for name in before.todo:
@@ -24,10 +27,6 @@ def decide_silver(bench: Bench, docket: Docket) -> GateDecision:
     }
     silver = kept | earned
     versions = {name: entry.version for name, entry in (dict(bench.certified.tables) | silver).items()}
-    todo: list[str] = []
-    for table in bench.lake.of_stage("stage"):
-        if table.name not in blocked and has_work(table, bench.certified, versions, todo):
-            todo.append(table.name)
     return GateDecision(
         run=bench.request.run,
         fence=bench.request.fence,
@@ -35,7 +34,8 @@ def decide_silver(bench: Bench, docket: Docket) -> GateDecision:
         verdicts=tuple(docket.verdicts.values()),
         progress=before.progress,
         entries=dict(before.entries) | silver,
-        todo=tuple(todo),
+        todo=with_work(bench.lake, "stage", bench.certified, versions, refresh=bench.refresh, blocked=blocked),
+        refresh=bench.refresh,
         blocked=blocked,
         change_sets=(),
     )

@@ -24,11 +24,12 @@ from shared.spec.lake import Lake, Stage, Table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """One gate's view: the run it judges, plan's time, and where evidence and log are."""
+    """One gate's view: the run it judges, what plan let it touch, and where evidence and log are. `lake` is limited to the planned tables."""
 
     request: GateRequest
     lake: Lake
-    at: datetime
+    at: datetime  # plan's time
+    refresh: tuple[str, ...]
     state: State
     documents: Documents
     delta_log: DeltaLog
@@ -104,3 +105,8 @@ def distrust(doubts: Iterable[str]) -> list[Finding]:
 def problem_finding(problem: str | None) -> list[Finding]:
     """What the job itself said stopped the table."""
     return [] if problem is None else [Finding(rule=None, severity="critical", message=problem)]
+
+
+def warning_findings(warnings: Iterable[str]) -> list[Finding]:
+    """What the job itself found odd."""
+    return [Finding(rule=None, severity="warning", message=warning) for warning in warnings]

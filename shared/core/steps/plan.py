@@ -1,10 +1,12 @@
 """plan: take the lock, raise the fence, pin lake.json, look for an unfinished intent, say what the run may touch."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
-from shared.core.errors import BadState, ContractError, DeployedMidRun, LockHeld
+from shared.core.choice import Choice, choose
+from shared.core.errors import BadState, DeployedMidRun, LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
-from shared.core.graph import groups_of
+from shared.core.graph import groups_of, only
 from shared.core.layout import plan_key
 from shared.core.messages import (
     Intent,
@@ -15,7 +17,9 @@ from shared.core.messages import (
 )
 from shared.core.ports import Clock, Documents, Executions, Log, State
 from shared.core.replay import refuse_replay
-from shared.spec.lake import Lake, PinnedLake, Table
+from shared.spec.lake import Lake, PinnedLake, SourceKind, Table
+
+_READS: Mapping[SourceKind, str] = {"windows": "the next windows", "snapshot": "a snapshot", "files": "new objects"}
 
 
 def plan(
@@ -23,13 +27,13 @@ def plan(
 ) -> PlanAnswer:
     """Repeating it within one run gives the same fence.
 
-    Raises LockHeld naming the holder, LostRace when another run took the lock meanwhile, DeployedMidRun, RequestRefused for rejects that cannot
-    be replayed now, and BadState when an unfinished intent is of tables that this lake no longer has.
+    Raises RequestRefused, LockHeld naming the holder, LostRace when another run took the lock meanwhile, DeployedMidRun, and BadState when an
+    unfinished intent is of tables that this lake no longer has.
     """
     if request.scheduled is not None and state.take_schedule(request.scheduled, request.run) != request.run:
         log.event("schedule_already_run", scheduled=request.scheduled)
         return PlanAnswer(fence=0, recover=None, duplicate=True, groups=())
-    _refuse_unserved(pinned.lake)
+    choice = choose(pinned.lake, tables=request.tables, full_refresh=request.full_refresh, replay=request.replay)
     at = clock()
     fence = _take_lock(request, pinned, state, executions, at)
     state.start_run(_new_record(request.run, fence, at))
@@ -38,22 +42,22 @@ def plan(
         log.warning("intent_without_commit", intent_run=intent.run)
         _refuse_lost_tables(pinned.lake, intent, documents)
         return PlanAnswer(fence=fence, recover=intent.run, duplicate=False, groups=())
-    lake = pinned.lake
     if request.replay is not None:
-        refuse_replay(request.replay, lake, state)  # under the lock: what is pending now stays so
-    planned = Plan(run=request.run, fence=fence, lake_hash=pinned.hash, at=at, tables=_planned(lake), replay=request.replay)
+        refuse_replay(request.replay, pinned.lake, state)  # under the lock: what is pending now stays so
+    lake = only(pinned.lake, choice.tables)
+    planned = Plan(
+        run=request.run,
+        fence=fence,
+        lake_hash=pinned.hash,
+        at=at,
+        tables=_planned(lake, request, choice),
+        full_refresh=choice.full_refresh,
+        replay=request.replay,
+    )
     documents.put(plan_key(request.run), planned)
     groups = groups_of(lake, "ingest", [table.name for table in lake.sources])
     log.event("planned", fence=fence, tables=len(lake.tables), groups=list(groups))
     return PlanAnswer(fence=fence, recover=None, duplicate=False, groups=groups)
-
-
-def _refuse_unserved(lake: Lake) -> None:
-    """The compiler validates more than this version's jobs can load: say so before anything is touched."""
-    for table in lake.tables:
-        from_log = table.load == "merge" and not str(table.origin).startswith("bronze.")
-        if table.load == "scd2" or from_log:
-            raise ContractError(f"{table.file}: this version's jobs do not load `{table.load}` from {table.origin}; leave the table out for now")
 
 
 def _take_lock(request: PlanRequest, pinned: PinnedLake, state: State, executions: Executions, at: datetime) -> int:
@@ -102,13 +106,20 @@ def _new_record(run: str, fence: int, at: datetime) -> RunRecord:
     return RunRecord(run=run, fence=fence, status="running", started=at, ended=None, verdicts={}, counts={}, timings={}, problem=None)
 
 
-def _planned(lake: Lake) -> tuple[PlannedTable, ...]:
-    return tuple(PlannedTable(table=table.name, stage=table.stage, group=table.group, why=_why(table)) for table in lake.tables)
+def _planned(lake: Lake, request: PlanRequest, choice: Choice) -> tuple[PlannedTable, ...]:
+    named = {*request.tables, *request.full_refresh, *([request.replay.table] if request.replay else [])}
+    because = {table.name: f"{choice.why}: " if choice.why is not None and table.name not in named else "" for table in lake.tables}
+    return tuple(
+        PlannedTable(table=table.name, stage=table.stage, group=table.group, why=because[table.name] + _why(table, request, choice))
+        for table in lake.tables
+    )
 
 
-def _why(table: Table) -> str:
+def _why(table: Table, request: PlanRequest, choice: Choice) -> str:
     if table.source is not None:
-        what = "new objects" if table.source.files else "a snapshot" if table.source.snapshot else "the next windows"
-        return f"every run reads {what} of {table.source.relation}"
+        first = "replays rejects, then " if request.replay is not None and request.replay.table == table.name else ""
+        return f"{first}reads {_READS[table.source.kind]} of {table.source.relation}"
+    if table.name in choice.full_refresh:
+        return "a full refresh was asked for"
     inputs = ", ".join(table.inputs) or "its own SQL"
     return f"when {inputs} moved since it was last computed, or its definition changed"

@@ -32,13 +32,14 @@ def _ensure_table(ctx: JobContext, change_set: ChangeSetRef) -> None:
 
 def _apply(ctx: JobContext, intent: Intent, change_set: ChangeSetRef, phase: Phase, rows: int) -> None:
     table = ctx.lake.table(change_set.table)
-    if rows == 0:
+    if phase not in change_set.phases:
         return
     if _applied(ctx, intent, change_set, phase):
         ctx.log.event("already_published", table=table.name, phase=phase)
         return
     version = ctx.tables.publish(table, change_set, phase, meta_run=intent.run, writer=ctx.writer, guard=ctx.guard)
-    ctx.log.event("published", table=table.name, phase=phase, rows=rows, version=version)
+    if version is not None:
+        ctx.log.event("published", table=table.name, phase=phase, rows=rows, version=version)
 
 
 def _applied(ctx: JobContext, intent: Intent, change_set: ChangeSetRef, phase: Phase) -> bool:

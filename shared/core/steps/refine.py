@@ -41,7 +41,7 @@ def _refine_table(ctx: JobContext, table: Table, decision: GateDecision, certifi
     try:
         _start_from_certified(ctx, table, entry)
         result, consumed = _write(ctx, table, decision, certified, written)
-        rules = ctx.tables.check(table, result.version)
+        rules = ctx.tables.check(table, result.version, consumed=consumed)
     except DataRejected as refused:
         ctx.log.warning("table_refused", table=table.name, problem=str(refused))
         return table_evidence(ctx, table, problem=str(refused))
@@ -109,7 +109,7 @@ def _own_empty_version(ctx: JobContext, table: Table) -> int:
 
 def _write(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, written: Mapping[str, int]) -> tuple[Written, dict[str, int]]:
     entry = certified.tables.get(table.name)
-    rebuild = entry is None or entry.definition_hash != table.definition_hash
+    rebuild = entry is None or entry.definition_hash != table.definition_hash or table.name in decision.refresh
     if table.origin is not None and table.origin.startswith("bronze."):
         origin, up_to = ctx.lake.table(table.origin), decision.progress[table.origin].seq
         after = 0 if entry is None or rebuild else entry.consumed[table.origin]

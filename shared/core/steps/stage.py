@@ -35,7 +35,7 @@ def stage(ctx: JobContext) -> None:
 def _stage_table(ctx: JobContext, table: Table, decision: GateDecision, certified: Certified, staged: dict[str, str]) -> TableEvidence:
     entry, job = certified.tables.get(table.name), ctx.job
     _check_untouched(ctx, table, entry)
-    rebuild = entry is None or entry.definition_hash != table.definition_hash
+    rebuild = entry is None or entry.definition_hash != table.definition_hash or table.name in decision.refresh
     inputs = tuple(_input(ctx, name, None if rebuild else entry, decision, certified, staged) for name in table.inputs)
     path = staging_path(job.run, job.fence, job.glue_run, table.name)
     base = None if entry is None else entry.version
@@ -47,7 +47,9 @@ def _stage_table(ctx: JobContext, table: Table, decision: GateDecision, certifie
         return _evidence(ctx, table, entry, consumed, problem=str(refused))
     staged[table.name] = path
     ctx.log.event("change_set_staged", table=table.name, upserts=done.upserts, deletes=done.deletes)
-    ref = ChangeSetRef(table=table.name, path=path, digest=done.digest, base_version=base, upserts=done.upserts, deletes=done.deletes)
+    ref = ChangeSetRef(
+        table=table.name, path=path, digest=done.digest, base_version=base, upserts=done.upserts, deletes=done.deletes, reshapes=done.reshapes
+    )
     return _evidence(ctx, table, entry, consumed, staged=ref, done=done)
 
 

@@ -1,7 +1,6 @@
 """Owns choosing by kind: a table of files is read by `FileSources`, any other by its database."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TypeVar
 
 from pyspark.sql import DataFrame
@@ -10,7 +9,7 @@ from shared.core.files import FileObject
 from shared.core.ports import SourceClock
 from shared.spark.sources.files import FileSources
 from shared.spark.sources.jdbc import JdbcSources
-from shared.spec.lake import Table
+from shared.spec.lake import Position, Table
 
 T = TypeVar("T")
 
@@ -24,11 +23,14 @@ class EverySource:
     def clock(self, table: Table) -> SourceClock:
         return self._databases.clock(table)
 
-    def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+    def window(self, table: Table, lo: Position, hi: Position) -> DataFrame:
         return self._databases.window(table, lo, hi)
 
     def snapshot(self, table: Table) -> DataFrame:
         return self._databases.snapshot(table)
+
+    def unknown_columns(self, table: Table) -> tuple[str, ...]:
+        return self._of(table).unknown_columns(table)
 
     def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
         return self._databases.by_keys(table, keys)

@@ -15,6 +15,7 @@ from shared.core.files import FileObject, matching, standing, static_folder
 from shared.spark.frames import names
 from shared.spark.literal_rows import no_rows
 from shared.spark.refusals import SPARK_FAILED
+from shared.spark.sources.declared import Declared, refuse_wider
 from shared.spark.sources.lines import (
     LARGEST_BYTES,
     LARGEST_COMPRESSED_BYTES,
@@ -27,7 +28,7 @@ from shared.spark.sources.lines import (
     with_places,
 )
 from shared.spark.sources.objects import Objects
-from shared.spark.sources.reader import server_of
+from shared.spark.sources.reader import server_of, unknown
 from shared.spec.lake import Files, Server, Source, Table
 
 T = TypeVar("T")
@@ -36,10 +37,12 @@ _UNREADABLE = re.compile(r"\[FAILED_READ_FILE\S*\] Encountered error while readi
 
 
 class FileSources:
-    """Files of one environment. Nothing of a listing is kept: every call looks."""
+    """Files of one environment. Nothing of a listing is kept: every call looks. JSON lines declare no columns: what they hold beside the
+    contract's is not told, for a key may be a value."""
 
     def __init__(self, *, spark: SparkSession, environment: str) -> None:
         self._spark, self._environment = spark, environment
+        self._unknown: dict[str, tuple[str, ...]] = {}
 
     def objects(self, table: Table) -> tuple[FileObject, ...]:
         pattern = _files(table).pattern
@@ -63,7 +66,7 @@ class FileSources:
 
         Raises MissingColumn naming the object whose header lacks a required column, DataRejected for one that is too large to number its lines.
         """
-        filled = [item for item in objects if item.size_bytes]
+        filled, self._unknown[table.name] = [item for item in objects if item.size_bytes], ()
         if not filled:
             return no_rows(self._spark, StructType([StructField(name, StringType()) for name in (*names(table), UNREAD)]))
         if self._server(table).format == "parquet":
@@ -72,6 +75,9 @@ class FileSources:
         at = self._objects(table)
         rows = self._csv(table, filled, at) if self._server(table).format == "csv" else self._json(table, filled, at)
         return with_places(rows, {at.uri(item.key): (item.key, item.etag) for item in filled}, table)
+
+    def unknown_columns(self, table: Table) -> tuple[str, ...]:
+        return self._unknown[table.name]
 
     def system(self, table: Table) -> str:
         return self._server(table).name
@@ -96,6 +102,7 @@ class FileSources:
             header = csv_header(line)
             _refuse_header(table, key, header)
             groups.setdefault(header, []).append(at.path(key))
+        self._unknown[table.name] = unknown(table, (name for header in groups for name in header))
         read = [csv_columns(self._lines(table, paths), header, table) for header, paths in sorted(groups.items())]
         return reduce(DataFrame.unionByName, read)
 
@@ -115,6 +122,9 @@ class FileSources:
         _refuse_unseen(table, given, paths)
         found = {name.lower(): name for name in given.columns}
         _refuse_missing(table, f"{_files(table).pattern} under {self._server(table).location}", found)
+        types = {field.name.lower(): field.dataType.simpleString() for field in given.schema.fields}
+        refuse_wider(table, {name: Declared(told=kind, type=kind) for name, kind in types.items()})
+        self._unknown[table.name] = unknown(table, found)
         absent = F.lit(None).cast("string")
         columns = [(F.col(f"`{found[name.lower()]}`") if name.lower() in found else absent).alias(name) for name in names(table)]
         return given.select(*columns, absent.alias(UNREAD))
@@ -152,17 +162,19 @@ def _refuse_large(table: Table, objects: Sequence[FileObject]) -> None:
 
 
 def _refuse_header(table: Table, key: str, header: Sequence[str]) -> None:
+    _refuse_missing(table, key, header)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise SchemaMismatch(f"{table.name}: {key} has column {', '.join(twice)} twice in its header; put a corrected object under the same name")
-    _refuse_missing(table, key, header)
 
 
 def _refuse_missing(table: Table, where: str, found: Sequence[str] | dict[str, str]) -> None:
     missing = sorted(item.name for item in table.columns if item.required and item.name.lower() not in found)
     if missing:
+        # where there is no header its first row stands in its place
+        there = "" if any(item.classification for item in table.columns) else f"It has {', '.join(found)}. "
         raise MissingColumn(
-            f"{table.name}: {where} has no column {', '.join(missing)}, which {table.file} requires. It has {', '.join(found)}. "
+            f"{table.name}: {where} has no column {', '.join(missing)}, which {table.file} requires. {there}"
             "Put a corrected object under the same name, or make the column optional"
         )
 

@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+KeyKind = Literal["text", "number", "date", "boolean"]
 
 KEYS_AT_ONCE = 500
 _NO_ROW = "1 = 0"
@@ -12,10 +15,11 @@ _SPECIAL = re.compile(r"['\\\x00-\x1f\x7f]")
 _PARTS = re.compile(rf"{_SPECIAL.pattern}|[^'\\\x00-\x1f\x7f]+")
 
 
-def key_conditions(names: Sequence[str], kinds: Sequence[str], keys: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Conditions that together select the rows with one of `keys` (texts of the columns `names`, whose Spark types are `kinds`).
+def key_conditions(names: Sequence[str], kinds: Sequence[KeyKind | None], keys: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Conditions that together select the rows with one of `keys` (texts of the columns `names`, whose kinds are `kinds`).
 
-    A key with a text that is no value of its column's type is no row's, and is left out. Always gives at least one condition.
+    A key with a text that is no value of its column's kind, or of none (None) that has literals, is no row's, and is left out. Always gives at
+    least one condition.
     """
     written = [literals for literals in (_literals(kinds, key) for key in keys) if literals is not None]
     if not written:
@@ -28,16 +32,16 @@ def key_conditions(names: Sequence[str], kinds: Sequence[str], keys: Sequence[tu
             yield " or ".join(f"({' and '.join(f'{name} = {value}' for name, value in zip(names, key, strict=True))})" for key in part)
 
 
-def _literals(kinds: Sequence[str], key: Sequence[str]) -> list[str] | None:
+def _literals(kinds: Sequence[KeyKind | None], key: Sequence[str]) -> list[str] | None:
     found = [_literal(kind, text) for kind, text in zip(kinds, key, strict=True)]
     return None if None in found else [text for text in found if text is not None]
 
 
-def _literal(kind: str, text: str) -> str | None:
-    """The SQL literal of a value that a column of a Spark type gave as `text`; None where there can be none."""
-    if kind.partition("(")[0] in ("string", "varchar", "char"):
+def _literal(kind: KeyKind | None, text: str) -> str | None:
+    """The SQL literal of a value that a column of a kind gave as `text`; None where there can be none."""
+    if kind == "text":
         return _text(text)
-    if kind.partition("(")[0] in ("tinyint", "smallint", "int", "bigint", "decimal"):
+    if kind == "number":
         return _number(text)
     if kind == "boolean":
         return text if text in ("true", "false") else None

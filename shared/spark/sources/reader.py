@@ -1,8 +1,7 @@
 """Owns the one interface by which bronze reads any source, and what a kind of database must know to serve it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Protocol, TypeVar
 
 from pyspark.sql import DataFrame
@@ -10,7 +9,7 @@ from pyspark.sql import DataFrame
 from shared.core.errors import ContractError
 from shared.core.files import FileObject
 from shared.core.ports import SourceClock
-from shared.spec.lake import Server, Table
+from shared.spec.lake import Position, Server, Table
 
 T = TypeVar("T")
 
@@ -24,6 +23,26 @@ class Connection:
     database: str
     username: str
     password: str = field(repr=False)
+    schema: str | None = None
+    account: str | None = None
+    warehouse: str | None = None
+    role: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the database is on this machine: only there is a connection without TLS in order."""
+        return self.host in ("127.0.0.1", "localhost")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceColumn:
+    """A column as the source's driver describes it: its name in lower case, the database's name of its type, java.sql.Types' number of it."""
+
+    name: str
+    type_name: str
+    jdbc_type: int
+    precision: int
+    scale: int
 
 
 class SourceReader(Protocol):
@@ -31,14 +50,17 @@ class SourceReader(Protocol):
 
     def clock(self, table: Table) -> SourceClock: ...
 
-    def window(self, table: Table, lo: datetime, hi: datetime) -> DataFrame:
+    def window(self, table: Table, lo: Position, hi: Position) -> DataFrame:
         """The rows whose watermark is in [lo, hi): the contract's columns by name, with the source's types; optional ones it lacks are NULL.
 
-        Raises MissingColumn, SourceUnavailable.
+        Raises MissingColumn, WidenedColumn, SourceUnavailable.
         """
 
+    def unknown_columns(self, table: Table) -> tuple[str, ...]:
+        """The source's declared columns that the contract does not name, sorted, as of the last rows read; they are in no frame."""
+
     def snapshot(self, table: Table) -> DataFrame:
-        """All rows, in the contract's columns but those the engine fills. Raises MissingColumn, SourceUnavailable."""
+        """All rows, in the contract's columns but those the engine fills. Raises MissingColumn, WidenedColumn, SourceUnavailable."""
 
     def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
         """The rows that have one of these keys (at least one; texts of the key's columns, in its order), wherever they stand; as `window` gives them.
@@ -74,16 +96,31 @@ def server_of(table: Table, environment: str) -> Server:
     raise ContractError(f"{table.file}: no server for environment '{environment}'; it lists {listed}")
 
 
+def unknown(table: Table, found: Iterable[str]) -> tuple[str, ...]:
+    """Those of a source's columns, by name in lower case, that the contract does not name; sorted."""
+    return tuple(sorted(set(found) - {item.name.lower() for item in table.columns}))
+
+
 class Dialect(Protocol):
     """How to talk to one kind of database."""
 
     driver: str
-    clock_query: str  # one row: now_utc, oldest_utc (ISO 8601 texts, UTC), tells_open (boolean)
+    clock_query: str  # one row of texts: now_utc, oldest_utc (ISO 8601, UTC; NULL: it cannot tell)
+    keeps_zones: bool  # whether a readable time still has its zone
 
     def url(self, connection: Connection) -> str: ...
 
-    def instant(self, value: datetime) -> str:
-        """A literal that compares with a watermark column."""
+    def properties(self, connection: Connection) -> Mapping[str, str]:
+        """What the driver is told beside user and password."""
 
-    def readable(self, column: str, type_name: str) -> str:
-        """An expression that gives a source column in a type that Spark reads."""
+    def zoned(self, column: SourceColumn) -> bool:
+        """Whether a time of this column names an instant by itself; others are taken for UTC."""
+
+    def literal(self, position: Position, *, zoned: bool) -> str:
+        """A literal that compares with a column of times with or without zone, of dates, or of numbers."""
+
+    def readable(self, column: SourceColumn) -> str:
+        """An expression that gives a source column in a type that Spark reads; times are then in UTC."""
+
+    def as_text(self, column: SourceColumn, value: str) -> str:
+        """An expression that gives `value`, of the type of a watermark `column`, as the ISO 8601 text of its instant, or date, or digits."""
