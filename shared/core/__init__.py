@@ -3,6 +3,7 @@
 errors.py    the family of errors (a tree in its docstring)
 layout.py    where things lie in the bucket
 messages.py  state items, evidence, decisions
+run_documents.py what plan wrote down for a run, what a gate decided
 events.py    what the Lambdas are asked and answer
 ports.py     the seams to the outside world
 window.py    how a source is cut into windows

@@ -10,18 +10,8 @@ from datetime import datetime
 from typing import Literal
 
 from shared.core.layout import errors_prefix
-from shared.core.messages import (
-    Batch,
-    BatchEvidence,
-    Certified,
-    Finding,
-    GateDecision,
-    IngestEvidence,
-    Plan,
-    RunRecord,
-    TableEvidence,
-    WriteCounts,
-)
+from shared.core.messages import Batch, BatchEvidence, Certified, Finding, IngestEvidence, RunRecord, TableEvidence, WriteCounts
+from shared.core.run_documents import GateDecision, Plan
 from shared.spec.codec import parse_instant
 from shared.spec.lake import Lake, Position, Stage, Table
 

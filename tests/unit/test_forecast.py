@@ -12,7 +12,8 @@ from shared.core.errors import SourceUnavailable
 from shared.core.files import Manifest
 from shared.core.forecast import forecast
 from shared.core.layout import evidence_key, gate_key, plan_key
-from shared.core.messages import GateDecision, IngestEvidence, Plan, TableEvidence
+from shared.core.messages import IngestEvidence, TableEvidence
+from shared.core.run_documents import GateDecision, Plan
 from tests.machine import Machine
 from tests.unit import test_protocol_kinds
 from tests.unit.test_protocol import _effects_until, redefined, trade

@@ -10,7 +10,8 @@ import pytest
 from shared.core.choice import choose
 from shared.core.errors import ClaimRefused, DeployedMidRun, StaleFence
 from shared.core.layout import evidence_key, gate_key, plan_key
-from shared.core.messages import GateDecision, LogCommit, Plan, TableEvidence
+from shared.core.messages import LogCommit, TableEvidence
+from shared.core.run_documents import GateDecision, Plan
 from tests.fakes import START, Version
 from tests.machine import Machine, dim_product, fact_sales, table
 

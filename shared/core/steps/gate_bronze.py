@@ -4,17 +4,9 @@ from collections.abc import Sequence
 
 from shared.core.graph import content_seq, held_back, with_work
 from shared.core.layout import table_path
-from shared.core.messages import (
-    Batch,
-    BatchEvidence,
-    Entry,
-    Finding,
-    GateDecision,
-    IngestEvidence,
-    Outcome,
-    Progress,
-)
+from shared.core.messages import Batch, BatchEvidence, Entry, Finding, IngestEvidence, Outcome, Progress
 from shared.core.replay import totals_with
+from shared.core.run_documents import GateDecision
 from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_findings
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses

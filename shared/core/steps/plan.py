@@ -8,15 +8,10 @@ from shared.core.errors import BadState, DeployedMidRun, LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of, only
 from shared.core.layout import plan_key
-from shared.core.messages import (
-    Intent,
-    Lock,
-    Plan,
-    PlannedTable,
-    RunRecord,
-)
+from shared.core.messages import Intent, Lock, RunRecord
 from shared.core.ports import Clock, Documents, Executions, Log, State
 from shared.core.replay import refuse_replay
+from shared.core.run_documents import Plan, PlannedTable
 from shared.spec.lake import Lake, PinnedLake, SourceKind, Table
 
 _READS: Mapping[SourceKind, str] = {"windows": "the next windows", "snapshot": "a snapshot", "files": "new objects"}
