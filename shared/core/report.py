@@ -48,7 +48,10 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
-    """One batch: read = accepted + rejected + seen when `accounted`. `reused`: landed by an earlier run. `rejects`: folder of its rejected rows."""
+    """One batch: read = accepted + rejected + seen when `accounted`. `reused`: landed by an earlier run. `rejects`: folder of its rejected rows.
+
+    `replay`: not a window, but rejects injected again.
+    """
 
     batch_id: str
     lo: Position
@@ -62,6 +65,7 @@ class BatchReport:
     null_positions: int
     reused: bool
     rejects: str | None
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +216,7 @@ def _batch(table: Table, batch: BatchEvidence, fence: int, pending: Iterable[Bat
         null_positions=batch.null_positions,
         reused=batch.fence != fence,
         rejects=errors_prefix(table, frozen.ingest_time, frozen.run) if frozen is not None and counts.rejected else None,
+        replay=batch.replay is not None,
     )
 
 

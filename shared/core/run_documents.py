@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.core.messages import ChangeSetRef, Entry, Progress, TableVerdict
+from shared.core.messages import ChangeSetRef, Entry, Progress, Replay, TableVerdict
 from shared.spec.lake import Stage
 
 
@@ -22,7 +22,7 @@ class PlannedTable:
 class Plan:
     """`_runs/<run>/plan.json`: what a run may touch, in which order and groups. Tables that are not in it stay exactly as they are.
 
-    `full_refresh`: those to be computed from all of their inputs, even if nothing moved.
+    `full_refresh`: those to be computed from all of their inputs, even if nothing moved. `replay`: rejects to inject again.
     """
 
     run: str
@@ -31,6 +31,7 @@ class Plan:
     at: datetime
     tables: tuple[PlannedTable, ...]
     full_refresh: tuple[str, ...]
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

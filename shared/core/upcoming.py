@@ -99,7 +99,7 @@ def _waiting(table: Table, standing: Standing, max_windows: int) -> tuple[Waitin
             how, newest_below = "reuse" if all_reused else "reuse or read again", commit.version
         all_reused = how == "reuse"
         moves = how == "reuse" and commit is not None and reissue(commit).counts.accepted_lane > 0
-        why = _why_waiting(table, batch, commit, how)
+        why = ("a replay of rejects: " if batch.replay is not None else "") + _why_waiting(table, batch, commit, how)
         found.append(WaitingBatch(batch_id=batch.batch_id, seq=batch.seq, lo=batch.lo, hi=batch.hi, how=how, moves=moves, why=why))
     return tuple(found)
 

@@ -71,7 +71,7 @@ def test_run_columns_come_first_and_the_commit_holds_the_whole_evidence(shop):
     """Delta keeps statistics of the first columns; evidence can be issued again from the log alone."""
     evidence = shop.land(1, [order(1), order(2, currency="XXX")], LO, HI)
 
-    front = ["_run_date", "_batch_id", "_lane", "_row_id", "_ingest_ts", "_source_system", "_reasons", "_original"]
+    front = ["_run_date", "_batch_id", "_lane", "_row_id", "_ingest_ts", "_source_system", "_run_id", "_reasons", "_clear_reasons", "_original"]
     assert shop.read(ORDERS).columns == front + [column.name for column in ORDERS.columns]
     text, info = shop.metadata(ORDERS, evidence.version)
     meta = from_json(CommitMeta, text)
