@@ -48,8 +48,8 @@ class Duck:
         path, storage = f"{self._root}/{table_path(read.table)}", dict(self._storage() if callable(self._storage) else self._storage)
         try:
             rows = _dataset(DeltaTable(path, version=read.version, storage_options=storage), path, storage)
-        except DeltaProtocolError as unknown:  # a bronze table whose column was widened
-            raise CommandError(f"sluice sql: {read.table.name}: {str(unknown).rstrip('.')}; ask the silver table that is loaded from it") from unknown
+        except DeltaProtocolError as unknown:
+            raise CommandError(f"sluice sql: {read.table.name}: {unknown}") from unknown
         connection.register(name, rows)
         layer, table = read.table.name.split(".", 1)
         deleted = DELETED in rows.schema.names
