@@ -21,7 +21,7 @@ from local.errors import LaptopError
 from local.glue_arguments import Submission, script_arguments, submission
 from local.jars import jar_files
 from local.places import spark_home
-from local.spark_conf import KEPT_OUT, process_environment, write_conf
+from local.spark_conf import KEPT_OUT, SIZE, process_environment, write_conf
 
 _ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:\s.*)?")
 _MESSAGE_LENGTH = 1500
@@ -90,9 +90,14 @@ class Launcher:
             former.end(self._children)
 
     def _submission(self, arguments: Mapping[str, str]) -> Submission:
-        """A job's, less the shipped jars that every process here has already: then jobs with and without them share a driver."""
+        """A job's, less what follows from its size, for it runs at the laptop's, and less the shipped jars that every process here has already: then
+        jobs with and without them share a driver."""
         asked = submission(arguments)
-        return replace(asked, jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address))))
+        return replace(
+            asked,
+            conf=tuple(setting for setting in asked.conf if setting.partition("=")[0] not in SIZE),
+            jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address))),
+        )
 
     def _prepare(self, wanted: Submission) -> None:
         self._s3.create_bucket(Bucket=_WARM)

@@ -38,6 +38,18 @@ logger.window.level = error
 """
 
 
+# How a JVM that runs short jobs on few cores starts fast: the quick compiler and the small collector are enough. The quick compiler's own limit
+# for code is what one job fills; when it is full, the JVM goes on interpreting. Memory it would soon take, it has from the start.
+SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xms1g -Xmn512m -XX:MetaspaceSize=256m"
+
+# What follows from the size of a job: a few hundred rows are one task, and a second one only costs.
+SIZE: Mapping[str, str] = {
+    "spark.sql.shuffle.partitions": "1",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "1",
+    "spark.databricks.delta.snapshotPartitions": "1",
+}
+
+
 def write_conf(folder: Path, *, formats: str, aws: Emulated, warehouse: Path) -> Path:
     """Write `spark-defaults.conf` and `log4j2.properties` for jobs with these `--datalake-formats`; the folder, for `--properties-file`."""
     conf = folder / (f"conf-{formats}" if formats else "conf")
@@ -89,13 +101,10 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Pa
 
 
 def java_options(conf: Path, scratch: Path, *, archive: Path | None) -> str:
-    """How the JVM runs, whatever it runs. Short jobs on few cores: the quick compiler and the small collector start faster and are enough.
-
-    The quick compiler's own limit for code is what one job fills; when it is full, the JVM goes on interpreting.
-    """
+    """How the JVM runs, whatever it runs."""
     shared = f" -XX:SharedArchiveFile={archive} -Xlog:disable -Xlog:all=error:stderr" if archive is not None and archive.is_file() else ""
     logging = f"-Dlog4j2.configurationFile={conf / 'log4j2.properties'}"
-    return f"-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xshare:auto{shared} -Djava.io.tmpdir={scratch} {logging}"
+    return f"{SHORT_JOBS} -Xshare:auto{shared} -Djava.io.tmpdir={scratch} {logging}"
 
 
 def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:
@@ -117,7 +126,5 @@ def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.adaptive.enabled": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
-        "spark.databricks.delta.snapshotPartitions": "2",
+        **SIZE,
     }

@@ -15,6 +15,8 @@ _UNLESS_SET = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
 }
+# What PySpark looks up by name in the JVM whenever a column is made; the JVM looks through every jar for some of them.
+_LOOKED_UP = ("org.apache.spark.sql.functions", "functions", "PythonUtils", "PythonSQLUtils", "org.apache.spark.sql.classic.SparkSession")
 
 
 def spark_session(app: str) -> SparkSession:
@@ -26,6 +28,8 @@ def spark_session(app: str) -> SparkSession:
     for key, value in _UNLESS_SET.items():
         if not _is_set(spark, key):
             spark.conf.set(key, value)
+    for name in _LOOKED_UP:
+        setattr(spark._jvm, name, getattr(spark._jvm, name))  # kept there, it is found without asking
     return spark
 
 

@@ -8,10 +8,10 @@ import pytest
 from pyspark.sql import SparkSession
 from servers import fakesnow_server, postgres_server
 
+from local.spark_conf import SHORT_JOBS
 from shared.spark.session import spark_session
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,8 @@ def spark(tmp_path_factory):
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
         .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {_SHORT_LIVED}")
-        .config("spark.driver.memory", "1g")
+        .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {SHORT_JOBS}")
+        .config("spark.driver.memory", "1500m")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.sql.codegen.wholeStage", "false")  # few rows: compiling costs more than it saves
@@ -35,7 +35,7 @@ def spark(tmp_path_factory):
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.default.parallelism", "2")
-        .config("spark.databricks.delta.snapshotPartitions", "2")
+        .config("spark.databricks.delta.snapshotPartitions", "1")
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.local.dir", str(scratch / "local"))
         .config("spark.ui.enabled", "false")
