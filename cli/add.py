@@ -48,7 +48,7 @@ class Draft:
     epilog=examples(
         "sluice add shop sales.orders --dry-run            # print the drafts",
         "sluice add shop sales.orders                      # write lake/bronze/orders.yaml and lake/silver/orders.yaml",
-        "sluice add shop sales.fx_rates --key currency,rate_date",
+        "sluice add shop sales.stock --key product_id,depot",
         "sluice --env prod add crm public.people --name crm_people --watermark changed_at",
     ),
 )

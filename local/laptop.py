@@ -28,6 +28,7 @@ from local.postgres import Database, copy_database, remove_database
 from local.secret_values import put_secrets
 from local.server import LOG, STATUS, main
 from local.shop import ORDERS, Shop
+from local.shop_files import Treasury
 from shared.spec.environment import Environment
 from shared.spec.lake import Lake
 
@@ -106,8 +107,8 @@ class Laptop:
         environment = self.environment()
         try:
             self._start(environment, detached=detached)
-            if self._orders is not None and self._shared is None and not self.shop.is_filled():
-                self._timed(f"the shop's first 30 days, {self._orders:,} orders", lambda: self.shop.fill(orders=self._orders or 0))
+            if self._orders is not None:
+                self._open_shop(self._orders)
             if deploys:
                 self.deploy()
             else:
@@ -176,7 +177,7 @@ class Laptop:
 
     @property
     def shop(self) -> Shop:
-        return Shop(self._source(), ledger=self.home / "ledger.json")
+        return Shop(self._source(), ledger=self.home / "ledger.json", put=Treasury(self.client("s3")).put)
 
     def deploy(self) -> None:
         """Synthesize the lake and bring every stack and secret to it."""
@@ -244,6 +245,13 @@ class Laptop:
         if database is None:
             raise LaptopError(f"{self.home}: this laptop has no database of its own; pass the other laptop's")
         return database
+
+    def _open_shop(self, orders: int) -> None:
+        """Fill it if it is empty. One that is open hands its files over: they may be another laptop's, or of a step that was cut short."""
+        if self.shop.is_filled():
+            self.shop.hand_over()
+        elif self._shared is None:
+            self._timed(f"the shop's first 30 days, {orders:,} orders", lambda: self.shop.fill(orders=orders))
 
     def _put_secrets(self) -> None:
         put_secrets(self._compiled_lake(), self.environment(), database=self._source(), own=self.home / "secrets.toml", aws=self.aws)

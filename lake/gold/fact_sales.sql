@@ -3,15 +3,15 @@ WITH rates AS (
   SELECT o.order_id, max_by(f.rate_to_usd, f.rate_date) AS rate_to_usd
   FROM silver.orders AS o
   JOIN silver.fx_rates AS f
-    ON f.currency = o.currency AND f.rate_date BETWEEN date_sub(cast(o.ordered_at AS date), 7) AND cast(o.ordered_at AS date)
+    ON f.currency = o.currency AND f.rate_date BETWEEN date_sub(o.order_date, 7) AND o.order_date
   GROUP BY o.order_id
 )
 SELECT
   o.order_id,
   coalesce(c.customer_sk, 0)                         AS customer_sk,
   coalesce(p.product_sk, 0)                          AS product_sk,
-  cast(date_format(o.ordered_at, 'yyyyMMdd') AS int) AS date_sk,
-  cast(o.ordered_at AS date)                         AS order_date,
+  cast(date_format(o.order_date, 'yyyyMMdd') AS int) AS date_sk,
+  o.order_date,
   o.quantity,
   cast(o.amount * r.rate_to_usd AS decimal(18, 2))   AS amount_usd
 FROM silver.orders AS o

@@ -1,0 +1,36 @@
+WITH states AS (
+  -- what a customer was, from each change until the next; the first state stands for the time before it too, as in gold.dim_customer
+  SELECT
+    c.customer_id,
+    c.country,
+    c.tier,
+    c.is_deleted,
+    c.updated_at AS valid_from,
+    lead(c.updated_at) OVER (PARTITION BY c.customer_id ORDER BY c.updated_at, c.is_deleted, c.country, c.tier) AS valid_to,
+    row_number() OVER (PARTITION BY c.customer_id ORDER BY c.updated_at, c.is_deleted, c.country, c.tier) AS number
+  FROM silver.customer_changes AS c
+),
+bought AS (
+  SELECT b.event_id, count(*) AS orders, max(o.ordered_at) AS last_ordered_at
+  FROM silver.customer_behavior AS b
+  JOIN silver.orders AS o ON o.customer_id = b.customer_id AND o.ordered_at <= b.occurred_at
+  GROUP BY b.event_id
+)
+SELECT
+  b.event_id,
+  b.customer_id,
+  b.event_type,
+  b.product_id,
+  s.country,
+  s.tier,
+  coalesce(o.orders, 0) AS orders_so_far,
+  o.last_ordered_at,
+  b.occurred_at,
+  b.event_date
+FROM silver.customer_behavior AS b
+LEFT JOIN states AS s
+  ON s.customer_id = b.customer_id
+ AND (b.occurred_at >= s.valid_from OR s.number = 1)
+ AND (b.occurred_at < s.valid_to OR s.valid_to IS NULL)
+ AND NOT s.is_deleted
+LEFT JOIN bought AS o ON o.event_id = b.event_id
