@@ -10,6 +10,7 @@ from deltalake.exceptions import DeltaProtocolError
 from cli.errors import CommandError
 from cli.queries import DELETED, Answer, Query, Read, rows_of
 from shared.core.layout import table_path
+from shared.spec.lake import Table
 
 DIALECT = "duckdb"
 
@@ -37,10 +38,17 @@ class Duck:
                 raise CommandError(f"sluice sql: {refused}") from refused
         return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=())
 
+    def stored(self, table: Table, version: int) -> int:
+        """Rows in the table's files, whatever readers see of them."""
+        rows: int = self._delta(table, version).to_pyarrow_dataset().count_rows()
+        return rows
+
+    def _delta(self, table: Table, version: int) -> DeltaTable:
+        return DeltaTable(f"{self._root}/{table_path(table)}", version=version, storage_options=self._storage)
+
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
-        path = f"{self._root}/{table_path(read.table)}"
         try:
-            rows: Any = DeltaTable(path, version=read.version, storage_options=self._storage).to_pyarrow_dataset()
+            rows: Any = self._delta(read.table, read.version).to_pyarrow_dataset()
         except DeltaProtocolError as unknown:  # a bronze table whose column was widened
             raise CommandError(f"sluice sql: {read.table.name}: {unknown}; ask the silver table that is loaded from it") from unknown
         connection.register(name, rows)
