@@ -24,7 +24,7 @@ from local.children import start_time
 from local.deploy import deploy, synthesize
 from local.errors import LaptopError
 from local.places import HOME, ROOT
-from local.postgres import Database, copy_database, remove_database
+from local.postgres import Database, copy_database, last_line, remove_database
 from local.secret_values import put_secrets
 from local.server import LOG, STATUS, main
 from local.shop import ORDERS, Shop
@@ -107,8 +107,10 @@ class Laptop:
         environment = self.environment()
         try:
             self._start(environment, detached=detached)
-            if self._orders is not None:
-                self._open_shop(self._orders)
+            if self._orders is not None and self._shared is None and not self.shop.is_filled():
+                self._timed(f"the shop's first 30 days, {self._orders:,} orders", lambda: self.shop.fill(orders=self._orders or 0))
+            elif self._orders is not None:
+                self.shop.hand_over()  # of another laptop's shop, or what a step that was cut short had not
             if deploys:
                 self.deploy()
             else:
@@ -246,13 +248,6 @@ class Laptop:
             raise LaptopError(f"{self.home}: this laptop has no database of its own; pass the other laptop's")
         return database
 
-    def _open_shop(self, orders: int) -> None:
-        """Fill it if it is empty. One that is open hands its files over: they may be another laptop's, or of a step that was cut short."""
-        if self.shop.is_filled():
-            self.shop.hand_over()
-        elif self._shared is None:
-            self._timed(f"the shop's first 30 days, {orders:,} orders", lambda: self.shop.fill(orders=orders))
-
     def _put_secrets(self) -> None:
         put_secrets(self._compiled_lake(), self.environment(), database=self._source(), own=self.home / "secrets.toml", aws=self.aws)
 
@@ -283,7 +278,7 @@ class Laptop:
             )
         while not (self.is_up() and self.status().pid == self._server.pid):
             if self._server.poll() is not None or time.monotonic() - started > _START_TIMEOUT_S:
-                raise LaptopError(f"the laptop did not start: {last_words(log)} (log: {log})")
+                raise LaptopError(f"the laptop did not start: {last_line(log)} (log: {log})")
             time.sleep(0.05)
         self._tell(f"PostgreSQL and the emulator are up ({time.monotonic() - started:.1f} s)")
 
@@ -346,12 +341,6 @@ def copy_state(origin: Path, target: Path) -> None:
             shutil.copy(origin / name, target / name)
     if (origin / "postgres.json").is_file():
         copy_database(origin, target)
-
-
-def last_words(log: Path) -> str:
-    """The last line of a log that is not empty."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
 
 
 if __name__ == "__main__":
