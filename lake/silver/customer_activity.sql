@@ -7,7 +7,7 @@ WITH states AS (
     c.is_deleted,
     c.updated_at AS valid_from,
     lead(c.updated_at) OVER (PARTITION BY c.customer_id ORDER BY c.updated_at, c.is_deleted, c.country, c.tier) AS valid_to,
-    row_number() OVER (PARTITION BY c.customer_id ORDER BY c.updated_at, c.is_deleted, c.country, c.tier) AS number
+    row_number() OVER (PARTITION BY c.customer_id, c.is_deleted ORDER BY c.updated_at, c.country, c.tier) AS number
   FROM silver.customer_changes AS c
 ),
 bought AS (

@@ -40,7 +40,7 @@ class History:
         sent = self.sent.setdefault(table.name, [])
         rows = [
             self._again(table, seq, self.dice.choice(sent)) if sent and self.dice.random() < 0.2 else self._row(table, seq)
-            for _ in range(90 if seq == 1 else 8)
+            for _ in range(90 if seq == 1 else 16)
         ]
         fresh = list(dict.fromkeys(rows))
         sent += fresh
