@@ -11,10 +11,13 @@ WITH states AS (
   FROM silver.customer_changes AS c
 ),
 bought AS (
-  SELECT b.event_id, count(*) AS orders, max(o.ordered_at) AS last_ordered_at
-  FROM silver.customer_behavior AS b
-  JOIN silver.orders AS o ON o.customer_id = b.customer_id AND o.ordered_at <= b.occurred_at
-  GROUP BY b.event_id
+  -- what a customer had ordered, from each order until the next
+  SELECT
+    o.customer_id,
+    o.ordered_at,
+    lead(o.ordered_at) OVER (PARTITION BY o.customer_id ORDER BY o.ordered_at, o.order_id) AS next_ordered_at,
+    row_number() OVER (PARTITION BY o.customer_id ORDER BY o.ordered_at, o.order_id) AS orders
+  FROM silver.orders AS o
 )
 SELECT
   b.event_id,
@@ -23,8 +26,8 @@ SELECT
   b.product_id,
   s.country,
   s.tier,
-  coalesce(o.orders, 0) AS orders_so_far,
-  o.last_ordered_at,
+  cast(coalesce(o.orders, 0) AS bigint) AS orders_so_far,
+  o.ordered_at AS last_ordered_at,
   b.occurred_at,
   b.event_date
 FROM silver.customer_behavior AS b
@@ -33,4 +36,7 @@ LEFT JOIN states AS s
  AND (b.occurred_at >= s.valid_from OR s.number = 1)
  AND (b.occurred_at < s.valid_to OR s.valid_to IS NULL)
  AND NOT s.is_deleted
-LEFT JOIN bought AS o ON o.event_id = b.event_id
+LEFT JOIN bought AS o
+  ON o.customer_id = b.customer_id
+ AND b.occurred_at >= o.ordered_at
+ AND (b.occurred_at < o.next_ordered_at OR o.next_ordered_at IS NULL)
