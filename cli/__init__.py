@@ -5,14 +5,16 @@ lakes.py      opening a lake: compiled contracts, environment, clients, ports
 render.py     tables, numbers, JSON: what goes to the terminal
 errors.py     what the command line itself refuses
 
-compile.py plan.py run.py status.py runs.py sql.py bypass.py laptop.py shop.py doctor.py demo.py contracts.py    one file per command or group
+compile.py plan.py run.py status.py runs.py rejects.py sql.py bypass.py laptop.py shop.py doctor.py demo.py contracts.py    one file per command or
+group
 
 machine.py    one execution of the state machine: start it, look at it
 follow.py     what changed between two looks, live or line by line
 outcome.py    what a run came to: batches, verdicts, certified versions, where to read on
 queries.py    one SELECT over `layer.table` names: what it may be, what it reads
-duck.py       such a query on the laptop: certified Delta versions in DuckDB
+duck.py       such a query on the laptop: certified Delta versions in DuckDB; and of bronze anywhere
 athena.py     such a query on AWS
+rejected.py   rejected rows of certified bronze: counted, or one by one
 objects.py    what lies where tables of files read
 checks.py     what this machine needs, and the fix for what is missing
 ledger.py     the planted faults against the rejects, row for row

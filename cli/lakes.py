@@ -59,6 +59,7 @@ class OpenLake:
     files: Files
     objects: Callable[[Table], tuple[FileObject, ...]]  # that a table of files reads; raises SourceUnavailable
     engine: Engine
+    bronze: Engine  # of bronze alone, which Athena does not know
     home: Path | None  # of the laptop; None on AWS
     caller: Callable[[], str]  # who is asking, for what must name a person
 
@@ -107,7 +108,7 @@ def laptop_of(desk: Desk, tell: Callable[[str], None] = lambda _line: None) -> "
 def open_lake(desk: Desk) -> OpenLake:
     """The lake over boto3. Raises Refused, Misused, NotUp; does not yet call AWS."""
     from cli.athena import Athena
-    from cli.duck import Duck, storage_options
+    from cli.duck import Duck, own_options, storage_options
 
     pinned = desk.compiled()
     environment = desk.chosen(pinned.lake)
@@ -116,7 +117,8 @@ def open_lake(desk: Desk) -> OpenLake:
     client = _clients(environment, emulated)
     state = DynamoState(environment.state_table, client=client("dynamodb"))
     delta_log = S3DeltaLog(environment.bucket, client=client("s3"))
-    engine: Engine = Athena(environment, delta_log) if emulated is None else Duck(f"s3://{environment.bucket}", storage_options(emulated))
+    bronze = Duck(f"s3://{environment.bucket}", storage_options(emulated) if emulated is not None else lambda: own_options(environment.region))
+    engine: Engine = Athena(environment, delta_log) if emulated is None else bronze
     return OpenLake(
         pinned=pinned,
         environment=environment,
@@ -127,6 +129,7 @@ def open_lake(desk: Desk) -> OpenLake:
         files=S3Files(environment.bucket, client("s3")),
         objects=S3Objects(environment.name, client("s3")).objects,
         engine=engine,
+        bronze=bronze,
         home=desk.home if laptop else None,
         caller=_user_here if laptop else lambda: str(client("sts").get_caller_identity()["Arn"]),
     )

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from rich.text import Text
 from typer.core import TyperGroup
 
-from cli import add, bypass, compile, contracts, demo, doctor, laptop, plan, run, runs, shop, sql, status
+from cli import add, bypass, compile, contracts, demo, doctor, laptop, plan, rejects, run, runs, shop, sql, status
 from cli.errors import CommandError
 from cli.lakes import LAPTOP, Desk, open_lake
 from cli.render import err, examples
@@ -80,7 +80,7 @@ def options(
 
 for part in (compile, add, plan, run, status, sql, doctor, demo):
     app.add_typer(part.app)
-for group in (runs, bypass, contracts, laptop, shop):
+for group in (runs, rejects, bypass, contracts, laptop, shop):
     app.add_typer(group.app)
 
 

@@ -16,8 +16,8 @@ from shared.core.errors import EvidenceInvalid, EvidenceMissing, SourceUnavailab
 from shared.core.files import FileObject, Manifest
 from shared.core.forecast import TableForecast, forecast
 from shared.core.layout import plan_key, table_path
-from shared.core.messages import Plan
 from shared.core.ports import DeltaLog, Documents, State
+from shared.core.run_documents import Plan
 from shared.core.standing import Folder, Standing, finished
 from shared.core.upcoming import WaitingBatch
 from shared.core.window import known_manifest, position_text

@@ -1,9 +1,9 @@
 """`sluice run`: start an execution, follow it, say what it came to."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
@@ -61,6 +61,11 @@ def run_lake(
     asked = {name: chosen for name, chosen in (("tables", tables), ("full_refresh", full_refresh)) if chosen}
     with refusing("sluice run"):
         choose(lake.lake, tables=tables or (), full_refresh=full_refresh or ())
+    begin(lake, asked, follow=follow, as_json=as_json)
+
+
+def begin(lake: OpenLake, asked: Mapping[str, Any], *, follow: bool, as_json: bool) -> None:
+    """Start a run with this input and tell how it goes. Exits as it ended."""
     run = new_run_id(datetime.now(UTC))
     if not follow:
         lake.machine.start(run, asked)
@@ -133,6 +138,8 @@ def show_findings(findings: Sequence[tuple[str, Finding]]) -> None:
 
 def window(batch: BatchReport) -> str:
     """The day is told once when both ends are of one."""
+    if batch.replay:
+        return "rejects replayed"
     if not isinstance(batch.lo, datetime) or not isinstance(batch.hi, datetime):
         return f"{position_text(batch.lo)} .. {position_text(batch.hi)}"
     same_day = batch.lo.date() == batch.hi.date()

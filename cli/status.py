@@ -9,8 +9,9 @@ from rich.text import Text
 
 from cli.bypass import show_bypasses
 from cli.lakes import Desk, OpenLake
-from cli.render import duration, examples, moment, out, show_json, show_table
+from cli.render import duration, examples, moment, number, out, show_json, show_table
 from shared.core.messages import RunRecord
+from shared.core.totals import Totals
 from shared.core.window import position_text
 from shared.spec.codec import to_json
 from shared.spec.lake import Position
@@ -61,11 +62,46 @@ def show_runs(runs: Iterable[Mapping[str, Any]]) -> None:
     show_table(("run", "status", "started (UTC)", "took", "problem"), rows, right=("took",))
 
 
+def show_accounts(accounts: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """read = accepted + open rejects + copies + seen, over all certified batches."""
+    equation = "read = accepted + open + copies + seen"
+    parts = ("accepted", "open", "copies", "seen")
+    rows = [
+        (
+            name,
+            f"{number(found['read'])} = {' + '.join(number(found[part]) for part in parts)}",
+            "holds" if found["holds"] else "DOES NOT HOLD",
+            found["replayed"],
+        )
+        for name, found in accounts
+    ]
+    show_table(("source", equation, "", "rejects replayed"), rows, right=(equation, "rejects replayed"))
+
+
 def _source(lake: OpenLake, name: str, at: datetime) -> Mapping[str, Any]:
     progress = lake.state.progress(name)
     waiting = [batch for batch in lake.state.pending(name) if batch.seq > progress.seq]
-    lag = _lag_seconds(progress.position, at)
-    return {"table": name, "position": progress.position, "seq": progress.seq, "lag_seconds": lag, "pending_batches": len(waiting)}
+    return {
+        "table": name,
+        "position": progress.position,
+        "seq": progress.seq,
+        "lag_seconds": _lag_seconds(progress.position, at),
+        "pending_batches": len(waiting),
+        "account": None if progress.totals is None else _account(progress.totals),
+    }
+
+
+def _account(totals: Totals) -> Mapping[str, Any]:
+    """`read` counts what windows read: each row once accepted, open, a copy, or seen before. Replayed rejects are among the rest again."""
+    return {
+        "read": totals.from_source,
+        "accepted": totals.accepted,
+        "open": totals.open,
+        "copies": totals.copies,
+        "seen": totals.seen,
+        "replayed": totals.replayed,
+        "holds": totals.holds,
+    }
 
 
 def _lag_seconds(position: Position | None, at: datetime) -> float | None:
@@ -91,6 +127,9 @@ def _show(found: Mapping[str, Any]) -> None:
     ]
     numbers = ("batches", "lag", "pending")
     show_table(("source", "read up to (UTC)", "batches", "lag", "pending"), sources, right=numbers)
+    accounts = [(source["table"], source["account"]) for source in found["sources"] if source["account"] is not None]
+    if accounts:
+        show_accounts(accounts)
     show_table(("table", "certified version"), [(table["table"], table["version"]) for table in found["tables"]], right=("certified version",))
     if found["bypasses"]:
         show_bypasses(found["bypasses"], datetime.now(UTC))

@@ -265,5 +265,10 @@ def _copied_aside(binaries: Path) -> Path:
         for folder in (package, *package.parent.glob(f"{package.name}.libs")):
             shutil.copytree(folder, scratch / folder.name, symlinks=True)
         scratch.chmod(0o755)
-        scratch.rename(aside)
+        try:
+            scratch.rename(aside)
+        except OSError:  # another laptop, starting at the same time, was first
+            shutil.rmtree(scratch)
+            if not aside.is_dir():
+                raise
     return aside / package.name / binaries.parent.name / binaries.name

@@ -309,6 +309,21 @@ class Shop:
         return list(latest.values())
 
 
+class Lanes(dict):
+    """A batch's rows by lane. `pointers` name the rejects that a replay consumed: `<batch id>/<position in its rejected lane>`."""
+
+    def __init__(self, rows):
+        super().__init__(rows)
+        self.pointers: list[str] = []
+
+
+def open_rejects(content: Mapping[str, Lanes]) -> dict[str, Row]:
+    """Rejected rows of these batches that no replay among them has consumed, by pointer."""
+    consumed = {pointer for lanes in content.values() for pointer in lanes.pointers}
+    rejects = {f"{batch}/{number}": row for batch, lanes in content.items() for number, row in enumerate(lanes["rejected"])}
+    return {pointer: row for pointer, row in rejects.items() if pointer not in consumed}
+
+
 class FakeLake:
     """ports.Tables, ports.DeltaLog and ports.Sources in one: Delta tables as lists of versions, and the shop behind bronze.
 
@@ -357,9 +372,11 @@ class FakeLake:
 
     def land(self, table, batch, *, objects=(), holds_rows, writer, guard):
         self._refuse(table)
-        content = dict(self._versions(table)[-1].content)
-        lower = {batch_id: lanes for batch_id, lanes in content.items() if batch_id < batch.batch_id}
+        lower = {batch_id: lanes for batch_id, lanes in self._versions(table)[-1].content.items() if batch_id < batch.batch_id}
         warnings, deleted = [], []
+        if batch.replay is not None:
+            lanes = self._replayed(table, lower)
+            return self._commit_lanes(table, batch, lanes, len(lanes["seen"]), holds_rows, writer, guard)
         if table.source.files:
             new, seen, warnings = self._files_rows(table, objects), [], self._changed(table, objects)
         elif table.source.snapshot:
@@ -367,8 +384,14 @@ class FakeLake:
         else:
             new, seen = self._window_rows(table, batch, lower)
         good, bad = ([r for r in new if self.bad(table.name, r) is wrong] for wrong in (False, True))
-        lanes = {"accepted": good + deleted, "rejected": bad}
-        counts = BatchCounts(read=len(new) + len(seen), accepted=len(good), rejected=len(bad), seen=len(seen), deleted=len(deleted))
+        lanes = Lanes({"accepted": good + deleted, "rejected": bad})
+        late = sum(row["at"] < batch.lo for row in new) if table.source.watermark and batch.seq > 1 else 0
+        return self._commit_lanes(
+            table, batch, lanes, len(seen), holds_rows, writer, guard, deleted=len(deleted), late=late, warnings=tuple(warnings)
+        )
+
+    def _commit_lanes(self, table, batch, lanes, seen, holds_rows, writer, guard, *, deleted=0, late=0, warnings=()):
+        accepted, rejected = len(lanes["accepted"]) - deleted, len(lanes["rejected"])
         evidence = BatchEvidence(
             batch_id=batch.batch_id,
             seq=batch.seq,
@@ -378,19 +401,20 @@ class FakeLake:
             fence=writer.fence,
             glue_run=writer.glue_run,
             version=None,
-            digest=digest_of(lanes),
-            counts=counts,
+            digest=digest_of([lanes, lanes.pointers]),
+            counts=BatchCounts(read=accepted + rejected + seen, accepted=accepted, rejected=rejected, seen=seen, deleted=deleted),
             null_positions=0,
             reasons={},
-            rules=self._rules(table, len(new)),
-            late=sum(row["at"] < batch.lo for row in new) if table.source.watermark and batch.seq > 1 else 0,
+            rules=self._rules(table, accepted + rejected),
+            late=late,
             manifest=batch.manifest,
-            warnings=tuple(warnings),
+            warnings=warnings,
+            replay=batch.replay,
         )
-        if not new and not deleted and not holds_rows:
-            return replace(evidence, digest=None)
-        content[batch.batch_id] = lanes
         by_lane = {name: len(rows) for name, rows in lanes.items()}
+        if not sum(by_lane.values()) and not holds_rows:
+            return replace(evidence, digest=None)
+        content = dict(self._versions(table)[-1].content) | {batch.batch_id: lanes}
         version = self._commit(table, content, writer, guard, kind="batch", operation="WRITE", digest=evidence.digest, batch=evidence, rows=by_lane)
         return replace(evidence, version=version)
 
@@ -450,6 +474,17 @@ class FakeLake:
         return version
 
     # ---- private
+
+    def _replayed(self, table, lower):
+        """Every open reject of the lower batches: accepted if it holds now, seen if it is accepted already, else rejected again."""
+        accepted = [row for lanes in lower.values() for row in lanes["accepted"]]
+        lanes = Lanes({"accepted": [], "rejected": [], "seen": []})
+        for pointer, row in sorted(open_rejects(lower).items()):
+            seen = row in accepted or row in lanes["accepted"]
+            lane = "rejected" if self.bad(table.name, row) else "seen" if seen else "accepted"
+            lanes[lane].append(row)
+            lanes.pointers.append(pointer)
+        return lanes
 
     def _window_rows(self, table, batch, lower):
         earliest = looked_back(table.source.windows, batch.lo)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from shared.core.errors import SluiceError
 from shared.core.events import CommitRequest, FailRequest, GateRequest, PlanRequest
 from shared.core.job import Job, JobContext
+from shared.core.messages import Replay
 from shared.core.steps.commit import commit
 from shared.core.steps.fail import fail
 from shared.core.steps.gate import gate
@@ -129,25 +130,25 @@ class Machine:
     def pinned(self) -> PinnedLake:
         return PinnedLake(lake=self.lake, hash=digest_of(self.lake))
 
-    def run(self, **asked: tuple[str, ...]) -> str:
+    def run(self, replay: Replay | None = None, **asked: tuple[str, ...]) -> str:
         self.number += 1
         name = f"run-{self.number}"
         self.executions._running.add(name)
         try:
-            return self._execute(name, **asked)
+            return self._execute(name, replay, **asked)
         except Killed:
             return "dead"
         finally:
             self.executions._running.discard(name)
             self.executions._live.pop(name, None)
 
-    def _execute(self, name: str, **asked: tuple[str, ...]) -> str:
+    def _execute(self, name: str, replay: Replay | None = None, **asked: tuple[str, ...]) -> str:
         try:
-            answer = self.plan(name, **asked)
+            answer = self.plan(name, replay, **asked)
             if answer.recover is not None:
                 self._glue(name, answer.fence, "publish", "all", target=answer.recover)
                 self._lambda(commit, CommitRequest(run=name, fence=answer.fence, target=answer.recover))
-                answer = self.plan(name, **asked)
+                answer = self.plan(name, replay, **asked)
             groups = answer.groups
             for stage_name in ("ingest", "refine", "stage"):
                 for group in groups:
@@ -158,9 +159,9 @@ class Machine:
             return self._lambda(commit, CommitRequest(run=name, fence=answer.fence, target=name)).status
         except SluiceError as error:
             cause = f"{type(error).__name__}: {error}"
-        request = FailRequest(run=name, machine="machine", error="States.TaskFailed", cause=cause)
+        failed = FailRequest(run=name, machine="machine", error="States.TaskFailed", cause=cause)
         fail(
-            request,
+            failed,
             pinned=self.pinned,
             state=self.state,
             executions=self.executions,
@@ -170,8 +171,8 @@ class Machine:
         )
         return "failed"
 
-    def plan(self, name: str, *, tables: tuple[str, ...] = (), full_refresh: tuple[str, ...] = ()):
-        request = PlanRequest(run=name, machine="machine", tables=tables, full_refresh=full_refresh)
+    def plan(self, name: str, replay: Replay | None = None, *, tables: tuple[str, ...] = (), full_refresh: tuple[str, ...] = ()):
+        request = PlanRequest(run=name, machine="machine", tables=tables, full_refresh=full_refresh, replay=replay)
         return self._lambda(plan, request, self.documents, self.executions)
 
     def _lambda(self, step, request, *ports):

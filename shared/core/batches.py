@@ -41,8 +41,8 @@ def reusable(table: Table, batch: Batch, commit: LogCommit, *, newest_below: int
     seen may have changed), or when a gate halted this very commit; an outcome with a lower fence than the commit's judged an earlier one.
     """
     evidence = _evidence(commit)
-    window = (evidence.lo, evidence.hi, evidence.manifest)
-    if evidence.contract_hash != table.contract_hash or window != (batch.lo, batch.hi, batch.manifest) or commit.version < newest_below:
+    evidence_of, frozen = (evidence.lo, evidence.hi, evidence.manifest, evidence.replay), (batch.lo, batch.hi, batch.manifest, batch.replay)
+    if evidence.contract_hash != table.contract_hash or evidence_of != frozen or commit.version < newest_below:
         return False
     judged = batch.outcome is not None and batch.outcome.fence >= evidence.fence
     return not (judged and batch.outcome is not None and batch.outcome.verdict == "halt")

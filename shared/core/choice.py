@@ -1,4 +1,4 @@
-"""What a run is asked for: limited to some tables, some of them computed anew. Refuses words and names that it cannot take. Pure."""
+"""What a run is asked for: limited to some tables, some computed anew, rejects of one replayed. Refuses words and names that it cannot take. Pure."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shared.core.errors import RequestRefused
 from shared.core.events import PlanRequest, RunRequest
 from shared.core.graph import needed_for
+from shared.core.messages import Replay
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.lake import Lake, Table
 
@@ -37,19 +38,20 @@ def plan_request(started: RunRequest) -> PlanRequest:
         raise RequestRefused(f'the execution\'s input: {said}; tables are named in lists, as in {{"tables": ["gold.sales"]}}') from odd
 
 
-def choose(lake: Lake, *, tables: Sequence[str], full_refresh: Sequence[str]) -> Choice:
-    """A run without `tables` is a run of all. With some, it is limited to them, to those to refresh, and to what both need.
+def choose(lake: Lake, *, tables: Sequence[str], full_refresh: Sequence[str], replay: Replay | None = None) -> Choice:
+    """A run without `tables` is a run of all. With some, it is limited to them, to those to refresh, to that of a replay, and to what they need.
 
     Raises RequestRefused for a name that is not of this lake, and for a bronze table to refresh.
     """
-    for name in (*tables, *full_refresh):
+    replayed = () if replay is None else (replay.table,)
+    for name in (*tables, *full_refresh, *replayed):
         table_named(lake, name)
     for name in full_refresh:
         _refuse_source(lake, name)
     refreshed = tuple(table.name for table in lake.tables if table.name in full_refresh)
     if not tables:
         return Choice(tables=tuple(table.name for table in lake.tables), full_refresh=refreshed, why=None)
-    asked = dict.fromkeys((*tables, *full_refresh))
+    asked = dict.fromkeys((*tables, *full_refresh, *replayed))
     return Choice(tables=needed_for(lake, asked), full_refresh=refreshed, why=f"limited to {', '.join(asked)} and what that needs")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from shared.core.messages import RunStatus
+from shared.core.messages import Replay, RunStatus
 from shared.spec.lake import Stage
 
 
@@ -25,6 +25,7 @@ class PlanRequest:
     scheduled: str | None = None  # the schedule's own time; None when started by hand
     tables: tuple[str, ...] = ()  # limits the run to these and what they need; none: every table
     full_refresh: tuple[str, ...] = ()  # to be computed anew from all of their inputs
+    replay: Replay | None = None  # rejects to inject again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

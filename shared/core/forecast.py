@@ -68,13 +68,15 @@ def forecast(lake: Lake, choice: Choice, standing: Standing, *, max_windows: int
 
 
 def _stopped(coming: Mapping[str, Upcoming], standing: Standing) -> dict[str, str]:
-    """Sources whose halted batch this run would take again."""
-    taken = {name: halted(standing.pending[name][: len(one.batches)]) for name, one in coming.items()}
-    return {
-        name: f"batch {batch.seq} was halted: unless its source or its contract was mended, it halts again"
-        for name, batch in taken.items()
-        if batch is not None
-    }
+    """Sources that would halt, as far as can be told: before they are read, or with a batch that halted before."""
+    stopped = {}
+    for name, one in coming.items():
+        batch = halted(standing.pending[name][: len(one.batches)])
+        if one.halts is not None:
+            stopped[name] = one.halts
+        elif batch is not None:
+            stopped[name] = f"batch {batch.seq} was halted: unless its source or its contract was mended, it halts again"
+    return stopped
 
 
 def _of_source(table: Table, coming: Upcoming, standing: Standing, held: Mapping[str, str]) -> TableForecast:
@@ -108,7 +110,7 @@ def _work(limited: Lake, choice: Choice, standing: Standing, content: dict[str, 
 
 def _of_derived(table: Table, choice: Choice, standing: Standing, sure: _Work, perhaps: _Work, held: Mapping[str, str]) -> TableForecast:
     entry = standing.certified.tables.get(table.name)
-    notes = ((f"{held[table.name]}, if that halts again",) if table.name in held else ()) + oddities(table, standing)
+    notes = ((f"{held[table.name]}, if that halts",) if table.name in held else ()) + oddities(table, standing)
     if table.name not in perhaps.todo:
         return _row(table, "nothing", why="its definition and its inputs are as certified", notes=notes)
     if entry is None:
@@ -135,7 +137,10 @@ def _move(entry: Entry, name: str, work: _Work) -> str:
 
 
 def _moving(table: Table) -> str:
-    return "brings rows" if any(name.startswith("bronze.") for name in table.inputs) else "changes"
+    """What a trigger must do: gold waits for a new version; silver that reads silver is computed with it, before anyone knows."""
+    if any(name.startswith("bronze.") for name in table.inputs):
+        return "brings rows"
+    return "is computed" if table.layer == "silver" else "changes"
 
 
 def _row(

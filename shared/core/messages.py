@@ -1,10 +1,11 @@
-"""What processes tell each other: state items, evidence, verdicts, a run's documents. Plain values with a JSON form (`shared.spec.codec`)."""
+"""What processes tell each other: state items, evidence, verdicts. Plain values with a JSON form (`shared.spec.codec`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from shared.core.totals import Totals
 from shared.spec.lake import Position, Severity, Stage
 
 Verdict = Literal["pass", "warn", "halt", "blocked"]
@@ -48,12 +49,14 @@ class Certified:
 class Progress:
     """A source's committed position (None before the first batch) and the seq of its last committed batch (0 before).
 
-    `manifest` is the document that holds what is known of its files after that batch; None where it has none.
+    `manifest` is the document that holds what is known of its files after that batch; None where it has none. `totals` is None before the first
+    batch, and where a version that did not count wrote the batches before.
     """
 
     position: Position | None
     seq: int
     manifest: str | None = None
+    totals: Totals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +68,20 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Which open rejects of a table to inject again: those rejected for one of `rules`, of batches that one of `runs` froze; empty means any."""
+
+    table: str
+    rules: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """One frozen window of a source: half-open [lo, hi) of the watermark column.
 
     Of files: the objects that the document `manifest` lists; of a snapshot: all there is. Their lo and hi are the instants of freezing.
+    Or a `replay` of rejects, which reads no window and moves no position: lo = hi.
     """
 
     batch_id: str
@@ -80,6 +93,7 @@ class Batch:
     fence: int
     outcome: Outcome | None
     manifest: str | None = None
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +217,7 @@ class BatchEvidence:
     """What one batch became. Without rows to write or remove there is no commit: `version` and `digest` are None.
 
     `late` counts the accepted and rejected rows that only the lookback caught; `late_at_edge` those of them in its oldest tenth.
+    Of a replay `read` counts the rejects it injected again, and its seen rows are in the commit too, in a lane of their own.
     """
 
     batch_id: str
@@ -223,6 +238,7 @@ class BatchEvidence:
     unknown_columns: tuple[str, ...] = ()  # of the source, that the contract does not name: never read
     manifest: str | None = None  # of files: the document that listed what was read
     warnings: tuple[str, ...] = ()  # what the job saw that is no error; the gate repeats each
+    replay: Replay | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,53 +324,3 @@ class LogCommit:
     meta: CommitMeta | None
     metrics: Mapping[str, int]
     rows: Mapping[str, int]
-
-
-# ---- documents of a run
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedTable:
-    """Why a table is in a run, and where."""
-
-    table: str
-    stage: Stage
-    group: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """`_runs/<run>/plan.json`: what a run may touch, in which order and groups. Tables that are not in it stay exactly as they are.
-
-    `full_refresh`: those to be computed from all of their inputs, even if nothing moved.
-    """
-
-    run: str
-    fence: int
-    lake_hash: str
-    at: datetime
-    tables: tuple[PlannedTable, ...]
-    full_refresh: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateDecision:
-    """`_runs/<run>/gate-<stage>.json`: the verdicts of a stage and what the next one may do.
-
-    `progress` (ingest) is how far each source got; `entries` are the CERTIFIED entries that this stage's tables earned or keep;
-    `todo` the next stage's tables in order; `refresh` the run's tables that are computed from all of their inputs, as plan says;
-    `blocked` tables that wait, with why (the halted ones among them);
-    `change_sets` (stage) what publish must apply, in order.
-    """
-
-    run: str
-    fence: int
-    stage: Stage
-    verdicts: tuple[TableVerdict, ...]
-    progress: Mapping[str, Progress]
-    entries: Mapping[str, Entry]
-    todo: tuple[str, ...]
-    refresh: tuple[str, ...]
-    blocked: Mapping[str, str]
-    change_sets: tuple[ChangeSetRef, ...]

@@ -10,18 +10,8 @@ from datetime import datetime
 from typing import Literal
 
 from shared.core.layout import errors_prefix
-from shared.core.messages import (
-    Batch,
-    BatchEvidence,
-    Certified,
-    Finding,
-    GateDecision,
-    IngestEvidence,
-    Plan,
-    RunRecord,
-    TableEvidence,
-    WriteCounts,
-)
+from shared.core.messages import Batch, BatchEvidence, Certified, Finding, IngestEvidence, RunRecord, TableEvidence, WriteCounts
+from shared.core.run_documents import GateDecision, Plan
 from shared.spec.codec import parse_instant
 from shared.spec.lake import Lake, Position, Stage, Table
 
@@ -58,7 +48,10 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchReport:
-    """One batch: read = accepted + rejected + seen when `accounted`. `reused`: landed by an earlier run. `rejects`: folder of its rejected rows."""
+    """One batch: read = accepted + rejected + seen when `accounted`. `reused`: landed by an earlier run. `rejects`: folder of its rejected rows.
+
+    `replay`: not a window, but rejects injected again.
+    """
 
     batch_id: str
     lo: Position
@@ -72,6 +65,7 @@ class BatchReport:
     null_positions: int
     reused: bool
     rejects: str | None
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +216,7 @@ def _batch(table: Table, batch: BatchEvidence, fence: int, pending: Iterable[Bat
         null_positions=batch.null_positions,
         reused=batch.fence != fence,
         rejects=errors_prefix(table, frozen.ingest_time, frozen.run) if frozen is not None and counts.rejected else None,
+        replay=batch.replay is not None,
     )
 
 

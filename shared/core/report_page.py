@@ -88,7 +88,7 @@ def _batches(report: RunReport) -> str:
     rows = [
         (
             _code(batch.batch_id) + ("<br><small>landed by an earlier run</small>" if batch.reused else ""),
-            f'<span class="instant">{position_text(batch.lo)} to<br>{position_text(batch.hi)}</span>',
+            "rejects replayed" if batch.replay else f'<span class="instant">{position_text(batch.lo)} to<br>{position_text(batch.hi)}</span>',
             f"{batch.read:,} = {batch.accepted:,} + {batch.rejected:,} + {batch.seen:,}",
             _badge("pass", "adds up") if batch.accounted else _badge("halt", "does not add up"),
             f"{batch.late:,}",

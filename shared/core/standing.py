@@ -37,10 +37,8 @@ class Standing:
 
 
 def finished(intent: Intent) -> Certified:
-    """CERTIFIED as it will be when the intent is published and committed: each phase with rows is one version."""
-    versions = {
-        ref.table: (0 if ref.base_version is None else ref.base_version) + (ref.upserts > 0) + (ref.deletes > 0) for ref in intent.change_sets
-    }
+    """CERTIFIED as it will be when the intent is published and committed: each phase is one version."""
+    versions = {ref.table: (0 if ref.base_version is None else ref.base_version) + len(ref.phases) for ref in intent.change_sets}
     return Certified(run=intent.run, tables=settled(intent.entries, versions))
 
 

@@ -16,6 +16,7 @@ from shared.core.messages import (
     RuleResult,
     TableEvidence,
 )
+from shared.core.replay import COPY
 from shared.spec.codec import CodecError, parse_instant
 from shared.spec.lake import Table
 
@@ -31,11 +32,13 @@ def doubts_of_batch(table: Table, batch: BatchEvidence, pending: Sequence[Batch]
     doubts = _rules(table, batch.rules)
     if batch.contract_hash != table.contract_hash:
         doubts.append("it was made under another contract")
-    window = (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.manifest)
-    if not any((b.batch_id, b.seq, b.lo, b.hi, b.manifest) == window for b in pending):
+    frozen = (batch.batch_id, batch.seq, batch.lo, batch.hi, batch.manifest, batch.replay)
+    if not any((b.batch_id, b.seq, b.lo, b.hi, b.manifest, b.replay) == frozen for b in pending):
         doubts.append("no frozen window is like it")
     if min(counts.read, counts.accepted, counts.rejected, counts.seen, counts.deleted, batch.null_positions) < 0:
         doubts.append("a count is negative")
+    if batch.reasons.get(COPY, 0) > counts.rejected:
+        doubts.append("it counts more copies than rejected rows")
     if not 0 <= batch.late_at_edge <= batch.late <= counts.accepted + counts.rejected:
         doubts.append(f"of {counts.accepted + counts.rejected} new rows {batch.late} cannot be late and {batch.late_at_edge} at the lookback's edge")
     if counts.deleted and (table.source is None or table.source.snapshot is None):
@@ -122,19 +125,20 @@ def _is_instant(observed: float | int | str | None) -> bool:
 
 
 def _log_of_batch(batch: BatchEvidence, commit: LogCommit | None) -> list[str]:
-    counts = batch.counts
+    counts, marked = batch.counts, batch.counts.seen if batch.replay is not None else 0  # of a replay, what was seen is written down
     if batch.version is None:
         if commit is not None and any(commit.rows.values()):
             return [f"it says nothing was written; version {commit.version} of the log holds rows of it"]
-        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected or counts.deleted else []
+        return ["it says nothing was written and counts rows"] if counts.accepted or counts.rejected or counts.deleted or marked else []
     if commit is None or commit.meta is None or commit.version != batch.version:
         return [f"it speaks of version {batch.version}; the batch's last commit in the log is {commit.version if commit else 'none'}"]
     if commit.meta.digest != batch.digest:
         return [f"version {batch.version} carries another digest than it says"]
-    written = (commit.rows.get("accepted", 0), commit.rows.get("rejected", 0))
-    counted = (counts.accepted_lane, counts.rejected)
-    if written != counted:
-        return [f"version {batch.version} wrote {written[0]} accepted and {written[1]} rejected rows; it counts {counted[0]} and {counted[1]}"]
+    written = tuple(commit.rows.get(lane, 0) for lane in ("accepted", "rejected", "seen"))
+    counted = (counts.accepted_lane, counts.rejected, marked)
+    if written != counted or sum(commit.rows.values()) != sum(written):
+        said = "{} accepted, {} rejected and {} seen rows".format
+        return [f"version {batch.version} wrote {said(*written)}; it counts {said(*counted)}"]
     return [] if reissue(commit) == batch else [f"it is not the evidence that version {batch.version} itself carries"]
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.core.batches import halted, last_commit, reissue, reusable
+from shared.core.errors import SchemaMismatch
 from shared.core.files import manifests
 from shared.core.graph import content_seq
 from shared.core.messages import Batch, LogCommit, Progress
 from shared.core.standing import Standing
-from shared.core.window import reached
+from shared.core.window import reached, refuse_other_kind
 from shared.spec.lake import Files, Position, Source, SourceKind, Table
 
 How = Literal["reuse", "read again", "reuse or read again"]
@@ -33,15 +34,20 @@ class Upcoming:
     """What a run takes of one source: what waits, then at most `new_windows` more; of files that could be listed, exactly so many."""
 
     kind: SourceKind
-    batches: tuple[WaitingBatch, ...]
-    reads_from: Position | None  # where the first new window of a watermark begins
-    new_windows: int
-    new_objects: int | None  # in those; None where there are no files, or nobody could list them
-    notes: tuple[str, ...]
+    batches: tuple[WaitingBatch, ...] = ()
+    reads_from: Position | None = None  # where the first new window of a watermark begins
+    new_windows: int = 0
+    new_objects: int | None = None  # in those; None where there are no files, or nobody could list them
+    notes: tuple[str, ...] = ()
+    halts: str | None = None  # why the table halts before anything is read
 
 
 def upcoming(table: Table, source: Source, standing: Standing, *, max_windows: int) -> Upcoming:
     pending, progress = standing.pending[table.name], standing.progress[table.name]
+    try:
+        refuse_other_kind(table, progress, pending)
+    except SchemaMismatch as refused:
+        return Upcoming(kind=source.kind, halts=str(refused))
     room, notes = max(0, max_windows - len(pending)), _left_over(len(pending) - max_windows, "pending batches", max_windows)
     reads_from, objects = None, None
     if source.files is not None:
@@ -93,7 +99,7 @@ def _waiting(table: Table, standing: Standing, max_windows: int) -> tuple[Waitin
             how, newest_below = "reuse" if all_reused else "reuse or read again", commit.version
         all_reused = how == "reuse"
         moves = how == "reuse" and commit is not None and reissue(commit).counts.accepted_lane > 0
-        why = _why_waiting(table, batch, commit, how)
+        why = ("a replay of rejects: " if batch.replay is not None else "") + _why_waiting(table, batch, commit, how)
         found.append(WaitingBatch(batch_id=batch.batch_id, seq=batch.seq, lo=batch.lo, hi=batch.hi, how=how, moves=moves, why=why))
     return tuple(found)
 

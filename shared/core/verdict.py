@@ -26,7 +26,13 @@ def verdict_of(findings: Iterable[Finding]) -> Verdict:
 
 
 def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Finding, ...]:
-    """Findings of one bronze batch. Table rules and freshness speak of new rows: a batch without any is not judged by them."""
+    """Findings of one bronze batch. Table rules and freshness speak of new rows: a batch without any is not judged by them.
+
+    A replay is no sample of its source: its rows were rejected before, are of many days, and may hold several states of a key. Each of them
+    is in its lane by the row rules; beyond that only relationships are judged, which speak of each row too.
+    """
+    if batch.replay is not None:
+        return _judge_replay(table, batch, at=at)
     judged = batch.counts.read - batch.counts.seen
     findings = [
         *_beyond_tolerance(table, batch.counts.rejected, judged, "rows were rejected"),
@@ -41,6 +47,11 @@ def judge_batch(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Fi
         if not rejects_rows(table, rule) and (rule.kind == "row" or judged):
             findings += judge_rule(rule, results[rule.id], at=at)
     return tuple(findings)
+
+
+def _judge_replay(table: Table, batch: BatchEvidence, *, at: datetime) -> tuple[Finding, ...]:
+    results = {result.rule: result for result in batch.rules}
+    return tuple(finding for rule in table.rules if rule.kind == "relationship" for finding in judge_rule(rule, results[rule.id], at=at))
 
 
 def rejects_rows(table: Table, rule: Rule) -> bool:

@@ -19,6 +19,7 @@ from shared.spark.digests import content_digest
 from shared.spark.frames import misfits, widened
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
+from shared.spark.replay import replayed
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store, lines_of
 from shared.spec.lake import Position, Table
@@ -38,13 +39,16 @@ class Bronze:
     ) -> BatchEvidence:
         widens = self._widens(table)
         key = self._mask_key() if needs_key(table) else None
-        null_positions = self._sources.null_positions(table) if table.source is not None and table.source.watermark is not None else 0
+        windows = batch.replay is None and table.source is not None and table.source.watermark is not None
+        null_positions = self._sources.null_positions(table) if windows else 0
         work, measured, warnings = self._examine(table, batch, objects, key)
         try:
             with halting(table):
                 evidence = _evidence(work, measured, batch, related, writer, null_positions, warnings)
-            evidence = replace(evidence, unknown_columns=self._sources.unknown_columns(table))
-            written = evidence.counts.accepted_lane + evidence.counts.rejected
+            if batch.replay is None:
+                evidence = replace(evidence, unknown_columns=self._sources.unknown_columns(table))
+            counts = evidence.counts
+            written = counts.accepted_lane + counts.rejected + (counts.seen if work.replay else 0)
             if not written and not holds_rows:
                 return replace(evidence, digest=None)
             rows = landing.bronze_rows(work, batch, self._sources.system(table))
@@ -68,11 +72,16 @@ class Bronze:
         caller lets it go."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
+        if batch.replay is not None:
+            return (*self._sources.patiently(table, lambda: self._measured(self._replayed(table, batch, key))), ())
         if table.source.files is not None:
             return self._examine_files(table, batch, objects, key)
         if table.source.snapshot is not None:
             return (*self._examine_snapshot(table, batch, key), ())
         return (*self._sources.patiently(table, lambda: self._measured(self._window(table, batch, key))), ())
+
+    def _replayed(self, table: Table, batch: Batch, key: bytes | None) -> landing.Examined:
+        return replayed(self._store.read(table), table, batch, ask=lambda keys: self._sources.by_keys(table, keys), key=key)
 
     def _examine_files(
         self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None
@@ -191,6 +200,7 @@ def _evidence(
         late_at_edge=int(measured["late_at_edge"]),
         manifest=batch.manifest,
         warnings=warnings,
+        replay=batch.replay,
     )
 
 

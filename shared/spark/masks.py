@@ -50,3 +50,9 @@ def masked(text: Column, mask: Mask) -> Column:
         return F.concat(F.repeat(F.lit("*"), hidden), F.when(F.length(text) > 4, F.substring(text, -4, 4)).otherwise(F.lit("")))
     inner = F.sha2(F.concat(F.col(_INNER), text.cast("binary")), 256)
     return F.sha2(F.concat(F.col(_OUTER), F.unhex(inner)), 256)
+
+
+def looks_masked(text: Column, mask: Mask) -> Column:
+    """Whether a value has the form that a mask gives; a clear one may have it by chance."""
+    pattern = {"hmac": "^[0-9a-f]{64}$", "redact": r"^\[redacted\]$", "partial": r"^(\*{0,4}|(?s)\*+.{4})$"}[mask]
+    return F.coalesce(text.rlike(pattern), F.lit(False))

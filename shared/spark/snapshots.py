@@ -71,7 +71,7 @@ def compared(work: Examined, lower: DataFrame, batch: Batch) -> Examined:
     kept = F.col("_now") == REJECTED
     flags |= {
         "_lane": F.col("_now"),
-        "_reasons": F.when(kept, F.col("_reasons")).otherwise(F.array().cast("array<string>")),
+        **{name: F.when(kept, F.col(name)).otherwise(F.array().cast("array<string>")) for name in ("_reasons", "_clear_reasons")},
         "_original": F.when(kept, F.col("_original")),
     }
     decided = written.select(*own, *(flags.get(name, F.col(name)).alias(name) for name in rest))

@@ -1,4 +1,7 @@
-"""Dataclasses to JSON and back, strictly: a missing key, an unknown key or a wrong type is an error. Standard library only."""
+"""Dataclasses to JSON and back, strictly: a missing key (of a field without a default), an unknown key or a wrong type is an error.
+
+Standard library only.
+"""
 
 import dataclasses
 import types
@@ -105,10 +108,11 @@ def _decode_dataclass(cls: type[Any], data: Any, where: str) -> Any:
     _expect(isinstance(data, dict), data, cls, where)
     hints = _hints(typing.cast(Hashable, cls))
     names = {f.name for f in dataclasses.fields(cls)}
-    missing, unknown = sorted(names - data.keys()), sorted(data.keys() - names)
+    needed = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+    missing, unknown = sorted(needed - data.keys()), sorted(data.keys() - names)
     if missing or unknown:
         raise CodecError(f"{where}: missing {missing}, unknown {unknown}")
-    return cls(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in names})
+    return cls(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in sorted(data)})
 
 
 def _decode_scalar(kind: Any, data: Any, where: str) -> Any:

@@ -1,4 +1,4 @@
-"""Whole runs ended where it hurts: after a bronze commit, between a dimension's MERGE and its fact's, all at once. New runs mend it."""
+"""Whole runs ended where it hurts: after a bronze commit, between a dimension's MERGE and its fact's. New runs mend it."""
 
 from local.laptop import Laptop
 from tests.flow.lake_reader import Lake, assert_balanced, assert_gold_equals_the_source
@@ -44,13 +44,8 @@ def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied)
     interrupted = killed_run(lake, "PUT", r"/gold/fact_sales/_delta_log/")
     assert lake.state.certified().tables["gold.dim_product"].version < lake.versions()["gold.dim_product"]
     shop.trade(1)
-    with lake.laptop.hold("PUT", r"/_evidence/.*/ingest/bronze\.orders\.json") as held:
-        cut_short = lake.laptop.start_run()
-        held.wait(timeout_s=300)
-        lake.laptop.down()
-    lake.laptop.up(deploys=False)
     assert_mended(lake, copied, "second-twin")
-    assert ("passed", "failed") == (lake.record(interrupted).status, lake.record(cut_short).status)
+    assert "passed" == lake.record(interrupted).status
 
 
 def _ingest_logs(laptop: Laptop) -> str:

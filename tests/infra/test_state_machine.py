@@ -74,7 +74,15 @@ def test_a_job_is_started_with_its_run_fence_and_group(run):
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"scheduled": "2026-03-22T18:59:43Z"}, {"tables": ["silver.tides"]}, {"tables": [], "tabels": ["gold.daily_tides"]}, "silver.tides"]
+    "given",
+    [
+        {},
+        {"scheduled": "2026-03-22T18:59:43Z"},
+        {"tables": ["silver.tides"]},
+        {"replay": {"table": "bronze.tides", "rules": ["level.range"]}},
+        {"tables": [], "tabels": ["gold.daily_tides"]},
+        "silver.tides",
+    ],
 )
 def test_plan_gets_the_input_as_it_was_given(run, given):
     """Also what no run takes: code refuses it by name, where an expression of the state machine would miss it."""

@@ -17,7 +17,7 @@ from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import StructType
 
 from shared.core.layout import batch_id, table_path
-from shared.core.messages import Batch
+from shared.core.messages import Batch, Replay
 from shared.core.ports import SourceClock, Writer
 from shared.spark.frames import contract_schema
 from shared.spark.tables import SparkTables
@@ -30,6 +30,9 @@ WRITER = Writer(run="run-1", fence=1, glue_run="jr_1")
 
 def at(days=0.0, **more):
     return START + timedelta(days=days, **more)
+
+
+HORIZON = at(30)
 
 
 def column(name, type="string", *, key=None, required=False, mask=None, partition=None):
@@ -106,6 +109,7 @@ class FakeSources:
     nulls: int = 0
     unknown: tuple = ()
     reads: int = 0
+    asked: list = field(default_factory=list)
 
     def clock(self, table):
         return SourceClock(now=at(40), oldest_open=None, tells_open=False)
@@ -118,6 +122,12 @@ class FakeSources:
 
     def unknown_columns(self, table):
         return self.unknown
+
+    def by_keys(self, table, keys):
+        self.asked.append(list(keys))
+        given = self.spark.createDataFrame(_arrow_table(self.rows[table.name], StructType.fromDDL(self.schemas[table.name])))
+        texts = F.array(*(F.col(name).cast("string") for name in table.key))
+        return given.where(texts.isin(*(F.array(*map(F.lit, key)) for key in keys)))
 
     def snapshot(self, table):
         self.reads += 1
@@ -241,6 +251,13 @@ class Shop:
     def land(self, seq, rows, lo, hi, *, of=ORDERS, holds_rows=False):
         self.sources.rows[of.name] = rows
         return self.tables.land(of, batch(of, seq, lo, hi), holds_rows=holds_rows, writer=WRITER, guard=self.guard)
+
+    def replay(self, seq, *, rules=(), runs=(), of=ORDERS, holds_rows=False, position=HORIZON):
+        """A replay of open rejects as batch `seq`; the source is as it was left."""
+        selector = Replay(table=of.name, rules=tuple(rules), runs=tuple(runs))
+        return self.tables.land(
+            of, replace(batch(of, seq, position, position), replay=selector), holds_rows=holds_rows, writer=WRITER, guard=self.guard
+        )
 
     def lay(self, seq, rows, *, of=ORDERS):
         """Accepted rows of a batch as landing would leave them, without landing and without Spark: for tests of what reads bronze.

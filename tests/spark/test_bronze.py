@@ -71,7 +71,7 @@ def test_run_columns_come_first_and_the_commit_holds_the_whole_evidence(shop):
     """Delta keeps statistics of the first columns; evidence can be issued again from the log alone."""
     evidence = shop.land(1, [order(1), order(2, currency="XXX")], LO, HI)
 
-    front = ["_run_date", "_batch_id", "_lane", "_row_id", "_ingest_ts", "_source_system", "_reasons", "_original"]
+    front = ["_run_date", "_batch_id", "_lane", "_row_id", "_ingest_ts", "_source_system", "_run_id", "_reasons", "_clear_reasons", "_original"]
     assert shop.read(ORDERS).columns == front + [column.name for column in ORDERS.columns]
     text, info = shop.metadata(ORDERS, evidence.version)
     meta = from_json(CommitMeta, text)
@@ -230,8 +230,8 @@ def test_a_contract_may_gain_a_column_and_not_change_one(shop):
     shop.land(2, [(*order(2, days=1.5), "fragile")], at(1), at(2), of=wider)
 
     assert shop.rows(ORDERS, "order_id", "note") == [("O1", None), ("O2", "fragile")]
-    other = replace(wider, columns=tuple(replace(c, type="bigint") if c.name == "quantity" else c for c in wider.columns))
-    with pytest.raises(SchemaMismatch, match="quantity: int instead of bigint"):
+    other = replace(wider, columns=tuple(replace(c, type="smallint") if c.name == "quantity" else c for c in wider.columns))
+    with pytest.raises(SchemaMismatch, match="quantity: int instead of smallint"):
         shop.land(3, [], at(2), at(3), of=other)
     with pytest.raises(SchemaMismatch, match="note: string instead of nothing"):
         shop.land(3, [], at(2), at(3))

@@ -11,6 +11,8 @@ from shop import WRITER, at, batch, column, rule, table
 from shared.core.errors import DataRejected, MissingColumn, ObjectGone, SchemaMismatch, WidenedColumn
 from shared.core.files import standing
 from shared.core.layout import table_path
+from shared.core.messages import Replay
+from shared.spark.replay import open_rejects
 from shared.spark.sources import FileSources
 from shared.spark.tables import SparkTables
 from shared.spec.lake import Files, Lake, Server, Source, Tolerance
@@ -64,6 +66,11 @@ class Drop:
         found = self.frozen() if objects is None else objects
         frozen = replace(batch(self.table, seq, at(seq), at(seq)), manifest="m.json")
         return self.tables.land(of or self.table, frozen, objects=found, holds_rows=False, writer=WRITER, guard=lambda: None)
+
+    def replay(self, seq, of):
+        selector = Replay(table=of.name, rules=(), runs=())
+        frozen = replace(batch(of, seq, at(1), at(1)), replay=selector)
+        return self.tables.land(of, frozen, holds_rows=False, writer=WRITER, guard=lambda: None)
 
     def rows(self, lane="accepted", *columns):
         found = self.spark.read.format("delta").load(str(self.root / table_path(self.table))).where(f"_lane = '{lane}'")
@@ -306,3 +313,26 @@ def test_the_same_content_under_the_same_name_has_the_same_etag(drop):
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
 
     assert (before,) == drop.frozen()
+
+
+def test_rejects_of_files_are_replayed_from_bronze_and_no_object_is_read_again(spark, tmp_path):
+    """A row that holds now is accepted, a line that could not be read stays as it is, and what only a clear value could tell says so."""
+    columns = [replace(item, mask="redact", classification="restricted") if item.name == "note" else item for item in COLUMNS]
+    known = rule("expect_column_values_to_be_in_set", "currency", id="currency_known", value_set=["EUR"])
+    clean = rule("expect_column_values_to_match_regex", "note", id="note.pattern", regex="^[a-z]*$")
+    drop = Drop(spark, tmp_path, columns=columns, rules=(known, clean))
+    path = drop.put("a.csv", HEADER, EUR, GBP, "USD,2026-11-01,one,,", "CHF,2026-11-01", "EUR,2026-11-02,1.1,Secret 7,")
+    first = drop.land()
+    path.unlink()
+    mended = replace(drop.table, rules=(replace(known, kwargs={"column": "currency", "value_set": ["EUR", "GBP", "USD"]}), clean))
+
+    replays = [drop.replay(seq, of=mended) for seq in (2, 3)]
+
+    assert {"currency_known": 2, "rate.type": 1, "broken_line": 1, "note.pattern": 1} == first.reasons
+    for evidence, accepted in zip(replays, (1, 0), strict=True):
+        assert {"rate.type": 1, "note.pattern": 1, "not_read_again": 1} == evidence.reasons
+        assert (accepted, 2, 0) == (evidence.counts.accepted, evidence.counts.rejected, evidence.counts.seen)
+    assert [("EUR", "1.08500000", "None"), ("GBP", "1.27000000", "[redacted]")] == drop.rows()
+    left = open_rejects(spark.read.format("delta").load(str(drop.root / table_path(drop.table)))).collect()
+    assert [["broken_line"], ["note.pattern", "not_read_again"], ["rate.type"]] == sorted(row["_reasons"] for row in left)
+    assert b"Secret" not in b"".join(file.read_bytes() for file in drop.root.rglob("*") if file.is_file())

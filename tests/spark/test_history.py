@@ -359,14 +359,16 @@ def test_a_silver_history_is_written_in_one_commit_for_what_changed_or_whole_whe
     archive.create(CUSTOMERS, LOG, silver)
     archive.hear([event("C1", days=1), event("C2", days=3), event("C2", deleted=True, days=5), event("C3", days=2), event("C3", "PL", days=4)])
     made = archive.derive(silver, rebuild=True)
-    archive.hear([event("C2", "PL", days=8), event("C3", "PL", days=1)])
+    archive.hear([event("C2", "PL", days=8)])
+    archive.hear([event("C3", "PL", days=1)])
 
     moved = archive.derive(silver)
     checked = archive.tables.check(silver, moved.version, consumed=archive.consumed[silver.name])
     idle = archive.derive(silver)
     archive.hear([event("C1", "FR", days=2, email="b@x"), event("C3", deleted=True, days=9)])
-    for file in (tmp_path / table_path(LOG) / "_change_data").rglob("*.parquet"):
-        file.unlink()  # as VACUUM does
+    log = DeltaTable(str(tmp_path / table_path(LOG)))
+    log.optimize.compact()
+    log.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
     whole = archive.derive(silver)
 
     assert (5, 0, 0) == (made.counts.inserted, made.counts.updated, made.counts.deleted)

@@ -23,7 +23,7 @@ from tests.histories import content, latest_states, replayed
 
 ROOT = Path(__file__).resolve().parents[2]
 LAKES = [ROOT / "lake", *sorted(folder for folder in (ROOT / "tests" / "lakes").iterdir() if folder.is_dir())]
-BATCHES = 3
+BATCHES = 2
 
 
 class History:

@@ -78,7 +78,12 @@ def test_counts_are_those_of_great_expectations(spark, judged, seed):
     """NULLs, duplicates, empty texts, other scripts: a verdict here is the verdict there."""
     rows = generated(seed)
 
-    found = count_rules(contract(), spark.createDataFrame(rows, "word string, number double, price decimal(10,2)").repartition(1), lambda link: None)
+    found = count_rules(
+        contract(),
+        spark.createDataFrame(rows, "word string, number double, price decimal(10,2)").repartition(1),
+        related=lambda link: None,
+        deletes=lambda: None,
+    )
 
     for ours, theirs in zip(found, judged(rows), strict=True):
         if "element_count" in theirs:
@@ -102,8 +107,8 @@ def test_conditions_pass_where_they_are_null_and_an_empty_table_breaks_nothing(s
         "SELECT * FROM VALUES (1, 2.5, DATE'2026-11-01'), (1, 9.5, NULL), (NULL, 1, DATE'2026-11-03'), (-1, NULL, NULL) AS t(number, price, day)"
     )
 
-    cheap, fresh = count_rules(of, rows, lambda link: None)
-    none, old = count_rules(of, spark.createDataFrame([], kinds), lambda link: None)
+    cheap, fresh = count_rules(of, rows, related=lambda link: None, deletes=lambda: None)
+    none, old = count_rules(of, spark.createDataFrame([], kinds), related=lambda link: None, deletes=lambda: None)
 
     assert (cheap.elements, cheap.missing, cheap.unexpected) == (4, 1, 2)
     assert (fresh.missing, fresh.observed) == (2, "2026-11-03T00:00:00.000000Z")
@@ -115,4 +120,4 @@ def test_an_unknown_expectation_is_refused_by_name(spark):
     of = table("silver.words", "merge", [column("word")], rules=(rule("expect_column_values_to_be_nice", "word"),))
 
     with pytest.raises(ContractError, match="expect_column_values_to_be_nice is not a row rule of this engine"):
-        count_rules(of, spark.createDataFrame([], "word string"), lambda link: None)
+        count_rules(of, spark.createDataFrame([], "word string"), related=lambda link: None, deletes=lambda: None)

@@ -278,3 +278,17 @@ def test_a_number_beyond_64_bits_is_one_reject_not_the_end_of_the_read(warehouse
 
     cast = read.selectExpr("order_id", "try_cast(number as bigint) as number").orderBy("order_id").collect()
     assert [("a", None), ("b", 2)] == [tuple(row) for row in cast]
+
+
+def test_rows_are_found_by_key_wherever_they_stand_and_no_key_is_read_as_sql(warehouse):
+    """A rejected row is looked up as it is now, by the texts that bronze kept of its key."""
+    warehouse.make("keyed", [("O1", 1, text(TWICE)), ("O2", 2, None), ("it''s --", 3, None)])
+    found = warehouse.sources()
+
+    def by_keys(names, *keys):
+        columns = [replace(item, key_position=names.index(item.name) + 1 if item.name in names else None) for item in COLUMNS]
+        return seen(found.by_keys(warehouse.table("keyed", columns), keys), "order_id")
+
+    assert [("O1",), ("it's --",)] == by_keys(["order_id"], ("O1",), ("it's --",), ("O9",), ("' or true --",))
+    assert [("O2",)] == by_keys(["order_id", "number", "ordered_on", "paid"], *(("O2", number, "2026-02-28", "true") for number in ("2", "1", "two")))
+    assert [] == by_keys(["updated_at"], (text(TWICE),)), "a text of a time is not trusted to be that time again"

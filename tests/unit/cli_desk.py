@@ -5,13 +5,17 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
+from deltalake import write_deltalake
 from typer.testing import CliRunner
 
+from cli.duck import Duck
 from cli.lakes import Desk, OpenLake
 from cli.machine import Execution, JobRun
 from cli.main import app
 from cli.queries import Answer
-from shared.core.events import ReportRequest
+from shared.core.choice import plan_request
+from shared.core.events import ReportRequest, RunRequest
 from shared.core.steps.report import report
 from shared.spec.environment import Environment, Secrets, Workers
 from shared.spec.lake import PinnedLake
@@ -47,7 +51,8 @@ class FakeMachine:
     def start(self, run, asked=None):
         self.asked = asked or {}
         self.world.executions._running.add(run)
-        status = self.world._execute(run, **{name: tuple(names) for name, names in self.asked.items()})
+        request = plan_request(RunRequest(run=run, machine="machine", input=self.asked))
+        status = self.world._execute(run, request.replay, tables=request.tables, full_refresh=request.full_refresh)
         self.world.executions._running.discard(run)
         report(
             ReportRequest(run=run),
@@ -102,6 +107,39 @@ class FakeEngine:
         return self.answer
 
 
+class BronzeEngine:
+    """cli.lakes.Engine of bronze: the world's certified batches, written as Delta tables and asked by the very engine that ships."""
+
+    dialect = "duckdb"
+
+    def __init__(self, world: Machine, root: Path):
+        self._world, self._root = world, root
+
+    def run(self, query):
+        for read in query.reads:
+            rows = [row for batch, lanes in self._world.latest(read.table.name).items() for row in bronze_rows(batch, lanes)]
+            write_deltalake(self._root / read.table.name.replace(".", "/"), pa.Table.from_pylist(rows, BRONZE), mode="overwrite")
+        return Duck(str(self._root), {}).run(replace(query, reads=tuple(replace(read, version=None) for read in query.reads)))
+
+
+BRONZE = pa.schema(
+    [(name, pa.string()) for name in ("_batch_id", "_lane", "_row_id", "_run_id", "_original", "id")]
+    + [(name, pa.list_(pa.string())) for name in ("_reasons", "_clear_reasons")]
+)
+
+
+def bronze_rows(batch, lanes):
+    """A fake batch as bronze stores it; a row id is the row's number in its lane, as the fakes' pointers have it."""
+    pointers = iter(lanes.pointers)
+    for lane, rows in lanes.items():
+        for number, row in enumerate(rows):
+            back = {"_replayed_from": next(pointers)} if lanes.pointers else {}
+            given = {name: None if value is None else str(value) for name, value in row.items()} if lane == "rejected" else {}
+            reasons = ["amount.range"] if lane == "rejected" else []
+            told = {"_batch_id": batch, "_lane": lane, "_row_id": str(number), "_run_id": f"run of {batch[-1]}", "id": row["id"]}
+            yield told | {"_reasons": reasons, "_clear_reasons": [], "_original": json.dumps(given | back) if given or back else None}
+
+
 class FakeDesk:
     """`sluice(...)` runs the program on a lake of fakes."""
 
@@ -110,6 +148,7 @@ class FakeDesk:
         self.world = Machine()
         self.machine = FakeMachine(self.world)
         self.engine = FakeEngine()
+        self.bronze = BronzeEngine(self.world, home / "bronze")
         self.trade(("O1", 10))
 
     def trade(self, *orders):
@@ -132,6 +171,7 @@ class FakeDesk:
             files=FakeFiles(self.world.documents._texts),
             objects=self.world.tables.objects,
             engine=self.engine,
+            bronze=self.bronze,
             home=self.home,
             caller=lambda: "ann@desk",
         )

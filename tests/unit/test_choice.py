@@ -8,6 +8,7 @@ from shared.core.choice import choose, plan_request
 from shared.core.errors import RequestRefused
 from shared.core.events import PlanRequest, RunRequest
 from shared.core.graph import needed_for, only
+from shared.core.messages import Replay
 from shared.spec.lake import Lake, Relationship
 from tests.machine import small_lake, table
 
@@ -74,11 +75,20 @@ def test_a_star_is_taken_whole_from_any_of_its_points():
     assert of_all == choose(small_lake(), tables=("gold.fact_sales",), full_refresh=()).tables
 
 
+def test_a_limited_run_reads_the_table_whose_rejects_it_replays():
+    """Or the replay would be asked for and not done."""
+    replay = Replay(table="bronze.products")
+
+    assert ("bronze.orders", "bronze.products") == choose(small_lake(), tables=("bronze.orders",), full_refresh=(), replay=replay).tables
+    assert choose(small_lake(), tables=(), full_refresh=()) == choose(small_lake(), tables=(), full_refresh=(), replay=replay)
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
         ({"tables": ("gold.fact_sale",)}, "Did you mean 'gold.fact_sales'?"),
         ({"tables": ("silver.orders", "zzz")}, "'zzz' is not a table of this lake. There are bronze.orders, bronze.products,"),
+        ({"replay": Replay(table="bronze.order")}, "Did you mean 'bronze.orders'?"),
         ({"full_refresh": ("gold.dim_products",)}, "Did you mean 'gold.dim_product'?"),
         ({"full_refresh": ("bronze.products",)}, "rebuild what reads it: silver.products"),
     ],
@@ -101,6 +111,7 @@ def asked_by(given):
         ({}, {}),
         ({"scheduled": "2026-03-22T18:59:43Z"}, {"scheduled": "2026-03-22T18:59:43Z"}),
         ({"tables": ["silver.orders"], "full_refresh": []}, {"tables": ("silver.orders",)}),
+        ({"replay": {"table": "bronze.orders"}}, {"replay": Replay(table="bronze.orders")}),
     ],
 )
 def test_an_input_asks_for_what_it_says_and_for_every_table_without_a_word(given, asked):
@@ -111,11 +122,12 @@ def test_an_input_asks_for_what_it_says_and_for_every_table_without_a_word(given
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"tables": [], "table": ["silver.orders"]}, "holds 'table'; a run takes scheduled, tables, full_refresh and nothing else"),
+        ({"tables": [], "table": ["silver.orders"]}, "holds 'table'; a run takes scheduled, tables, full_refresh, replay and nothing else"),
         ({"full-refresh": [], "run": "run-2"}, "holds 'full-refresh', 'run'; a run takes"),
         ({"tables": "silver.orders"}, "tables: expected tuple, found str; tables are named in lists"),
         ({"tables": [1]}, "tables[0]: expected str"),
         ({"tables": None}, "tables: expected tuple"),
+        ({"replay": {"tabel": "bronze.orders"}}, "replay: missing ['table'], unknown ['tabel']"),
         (["silver.orders"], "is no object but list; write {} for a run of every table"),
         (None, "is no object but NoneType"),
     ],

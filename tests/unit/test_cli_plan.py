@@ -76,7 +76,7 @@ def test_pending_batches_are_told_one_by_one(desk):
     assert "1 pending, then up to 11 new windows" in line(told, "bronze.orders")
     assert "read again" in told.stdout
     assert "a gate halted it, and the source may have been mended" in told.stdout
-    assert "waits for bronze.orders, if that halts again" in line(told, "silver.orders")
+    assert "waits for bronze.orders, if that halts" in line(told, "silver.orders")
 
 
 def test_who_holds_the_lake_is_told(desk):

@@ -32,6 +32,7 @@ def test_every_command_that_was_promised_is_there():
     grouped = [
         ("runs", "list"),
         ("runs", "show"),
+        *(("rejects", word) for word in ("list", "show", "replay")),
         ("local", "up"),
         ("local", "down"),
         ("local", "status"),

@@ -70,14 +70,44 @@ def test_bronze_is_read_up_to_its_last_committed_batch(delta):
     assert [("O1",)] == list(ask(delta, "select id from bronze.orders", state).rows)
 
 
-def test_a_bronze_table_with_a_widened_column_is_refused_in_words(delta):
-    """The laptop's reader does not know Delta's type widening; silver is written anew and is read."""
-    log = delta / "bronze" / "orders" / "_delta_log" / "00000000000000000001.json"
-    widened = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["typeWidening"], "writerFeatures": ["typeWidening"]}
-    log.write_text(json.dumps({"protocol": widened}) + "\n")
+@pytest.fixture
+def widened(tmp_path):
+    """bronze.orders, written with an int and a decimal that were widened since by Delta's own feature; its files are as they were."""
+    columns = {"n": pa.array([1, 2], pa.int32()), "amount": pa.array([Decimal("1.20"), None], pa.decimal128(12, 2))}
+    rows = pa.table({"_lane": ["accepted", "rejected"], "_batch_id": ["bronze.orders-0000000001"] * 2, "id": ["O1", "O2"], **columns})
+    write_deltalake(tmp_path / "bronze" / "orders", rows, partition_by=["_lane"])
+    log = tmp_path / "bronze" / "orders" / "_delta_log"
+    metadata = next(json.loads(line) for line in (log / f"{0:020d}.json").read_text().splitlines() if "metaData" in line)
+    schema = json.loads(metadata["metaData"]["schemaString"])
+    for field in schema["fields"]:
+        field["type"] = {"n": "long", "amount": "decimal(14,2)"}.get(field["name"], field["type"])
+    metadata["metaData"]["schemaString"] = json.dumps(schema)
 
-    with pytest.raises(CommandError, match=r"bronze\.orders: .*typeWidening.* ask the silver table"):
-        ask(delta, "select id from bronze.orders", state_with(bronze_orders=1))
+    def with_features(*features):
+        protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}
+        (log / f"{1:020d}.json").write_text(f"{json.dumps(metadata)}\n{json.dumps({'protocol': protocol})}\n")
+        state = state_with(bronze_orders=1)
+        state._progress["bronze.orders"] = Progress(position=AT, seq=1)
+        return state
+
+    return tmp_path, with_features
+
+
+def test_a_bronze_table_with_a_widened_column_is_read_in_the_wider_type(widened):
+    """deltalake's reader does not know Delta's type widening; rejects are there and nowhere else."""
+    root, with_features = widened
+
+    answer = ask(root, "select id, _lane, n + 3000000000, amount from bronze.orders order by id", with_features("typeWidening"))
+
+    assert [("O1", "accepted", 3000000001, Decimal("1.20")), ("O2", "rejected", 3000000002, None)] == list(answer.rows)
+
+
+def test_a_table_with_a_feature_that_its_files_do_not_show_is_refused_by_the_features_name(widened):
+    """Rows that are deleted there would be in the answer."""
+    root, with_features = widened
+
+    with pytest.raises(CommandError, match=r"bronze\.orders: .*deletionVectors"):
+        ask(root, "select id from bronze.orders", with_features("typeWidening", "deletionVectors"))
 
 
 def test_instants_are_utc_and_tables_may_be_joined_and_aliased(delta):

@@ -12,9 +12,11 @@ from shared.core.errors import SourceUnavailable
 from shared.core.files import Manifest
 from shared.core.forecast import forecast
 from shared.core.layout import evidence_key, gate_key, plan_key
-from shared.core.messages import GateDecision, IngestEvidence, Plan, TableEvidence
-from tests.machine import Machine
-from tests.unit import test_protocol_kinds
+from shared.core.messages import ChangeSetRef, IngestEvidence, Intent, TableEvidence
+from shared.core.run_documents import GateDecision, Plan
+from shared.core.standing import finished
+from tests.machine import Machine, table
+from tests.unit import test_history_protocol, test_protocol_kinds
 from tests.unit.test_protocol import _effects_until, redefined, trade
 
 MAX_WINDOWS = 3  # of the machine's jobs
@@ -73,7 +75,10 @@ def assert_as_foretold(machine, rows, before, events):
     todo = (*after_ingest.todo, *after_refine.todo)
     moves = moved(machine, before, after_ingest, todo)
     derived = [row for row in rows.values() if row.action in ("build", "rebuild", "update")]
-    assert [row.table for row in derived if row.certain or moves.intersection(row.triggers)] == list(todo)
+    moves_silver = moves.union(after_ingest.todo)  # whoever reads a silver table in its own stage cannot wait for its outcome
+    assert [row.table for row in derived if row.certain or (moves_silver if row.stage == "refine" else moves).intersection(row.triggers)] == list(
+        todo
+    )
     how = {fields["batch_id"]: name for name, fields in events if name in ("batch_reused", "batch_landed")}
     assert not [note for row in rows.values() for note in row.notes if "would stop here" in note]
     for row in rows.values():
@@ -114,7 +119,17 @@ def a_day_of_files_and_snapshots(machine, day, dice):
         stock.append((now, {"id": f"s{day - 1}", "quantity": 0, "deleted": True}))
 
 
-WORLDS = {"windows": (Machine, a_day_of_windows), "files and snapshots": (test_protocol_kinds.machine, a_day_of_files_and_snapshots)}
+def a_day_of_history(machine, day, dice):
+    """Trade, or nothing."""
+    if dice.random() < 0.7:
+        test_history_protocol.trade(machine, day)
+
+
+WORLDS = {
+    "windows": (Machine, a_day_of_windows),
+    "files and snapshots": (test_protocol_kinds.machine, a_day_of_files_and_snapshots),
+    "history": (test_history_protocol.shop_machine, a_day_of_history),
+}
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -292,9 +307,9 @@ def test_a_halted_batch_is_told_with_what_waits_for_it():
     (batch,) = [batch for batch in rows["bronze.orders"].batches if batch.why == "a gate halted it, and the source may have been mended"]
     assert "read again" == batch.how
     assert f"batch {batch.seq} was halted" in rows["bronze.orders"].notes[0]
-    assert "waits for bronze.orders, if that halts again" in rows["silver.orders"].notes
-    assert "waits for silver.orders, if that halts again" in rows["gold.fact_sales"].notes
-    assert "tied to gold.fact_sales by a relationship, if that halts again" in rows["gold.dim_product"].notes
+    assert "waits for bronze.orders, if that halts" in rows["silver.orders"].notes
+    assert "waits for silver.orders, if that halts" in rows["gold.fact_sales"].notes
+    assert "tied to gold.fact_sales by a relationship, if that halts" in rows["gold.dim_product"].notes
     assert () == rows["silver.products"].notes
 
 
@@ -418,3 +433,36 @@ def test_data_that_no_run_left_there_is_told():
     assert ("a run that did not commit left version 1: it is first taken back to 0",) == notes["silver.products"]
     assert "something other than publish wrote it" in notes["gold.dim_product"][0]
     assert "failed" == machine.run()
+
+
+def test_a_source_that_is_read_in_another_way_now_is_told_before_its_run_halts():
+    """Nobody can tell which rows are left."""
+    machine = test_protocol_kinds.second_day()
+    files, *others = machine.lake.tables
+    machine.lake = replace(machine.lake, tables=(table(files.name, "append"), *others))
+
+    rows = foretold(machine)
+
+    assert "bronze.rates was read from files until" in rows["bronze.rates"].notes[0]
+    assert (0, ()) == (rows["bronze.rates"].new_windows, rows["bronze.rates"].batches)
+    assert "waits for bronze.rates" in rows["silver.rates"].notes[0]
+    assert () == rows["silver.stock"].notes
+    assert "blocked" == machine.run()
+
+
+def test_an_intent_that_only_reshapes_a_table_gives_it_one_version_more():
+    """Columns that a contract gained come in a commit without rows."""
+    machine = Machine()
+    trade(machine, 1)
+    machine.run()
+    certified = machine.state._certified
+    refs = [
+        ChangeSetRef(table="gold.dim_product", path="p", digest="d", base_version=2, upserts=0, deletes=0, reshapes=True),
+        ChangeSetRef(table="gold.fact_sales", path="p", digest="d", base_version=2, upserts=1, deletes=1),
+    ]
+    intent = Intent(run="run-2", fence=2, change_sets=tuple(refs), entries=certified.tables, progress={}, blocked={})
+
+    after = finished(intent).tables
+
+    assert (3, 4) == (after["gold.dim_product"].version, after["gold.fact_sales"].version)
+    assert 3 == after["gold.fact_sales"].consumed["gold.dim_product"]

@@ -1,11 +1,15 @@
 """What the laptop reads and writes: assemblies, secrets, state, and what set-up says."""
 
 import json
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
 
-from local import jars, secret_values
+from local import jars, postgres, secret_values
 from local.aws import Emulated
 from local.deploy import stacks_of
 from local.errors import LaptopError
@@ -119,7 +123,7 @@ def test_a_wrong_java_is_one_line_with_the_fix(says, wrong):
 
 
 def test_java_17_and_python_311_are_enough():
-    """What Glue 6.0 has, and what the issue of the day asks."""
+    """What Glue 6.0 has, and the oldest Python that the README names."""
     assert "17" == check_java('openjdk version "17.0.15" 2025-04-15')
     assert "3.11.0" == check_python((3, 11, 0))
     with pytest.raises(LaptopError, match="3.10.9 is too old"):
@@ -194,3 +198,28 @@ class SecretsManager:
 
     def put_secret_value(self, SecretId, SecretString):
         self.held[SecretId] = SecretString
+
+
+def test_laptops_that_start_at_once_share_one_copy_of_the_database_server(tmp_path, monkeypatch):
+    """The first laptops of a machine start together in a test run; each must find the whole copy, and nothing half made stays."""
+    binaries = tmp_path / "site" / "pginstall" / "pg" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "postgres").write_text("#!")
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    together = threading.Barrier(4)
+    copied = shutil.copytree
+
+    def copytree(*given, **more):
+        copied(*given, **more)
+        together.wait(10)
+
+    monkeypatch.setattr(shutil, "copytree", copytree)
+
+    with ThreadPoolExecutor(4) as pool:
+        places = set(pool.map(lambda _: postgres._copied_aside(binaries), range(4)))
+
+    assert 1 == len(places)
+    assert "#!" == (places.pop() / "postgres").read_text()
+    assert 1 == len(list(temporary.iterdir()))

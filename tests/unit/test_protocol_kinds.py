@@ -1,5 +1,6 @@
 """Files and snapshots under the run protocol: killed at every effect, each object lands once and each state of a row is known once."""
 
+import copy
 import json
 import random
 from dataclasses import replace
@@ -8,10 +9,10 @@ from datetime import timedelta
 import pytest
 
 from shared.core.layout import evidence_key
-from shared.core.messages import IngestEvidence
+from shared.core.messages import IngestEvidence, Replay
 from shared.spec.codec import from_json
 from shared.spec.lake import Files, Lake, Snapshot, Source, Tolerance
-from tests.fakes import START
+from tests.fakes import START, open_rejects
 from tests.machine import Machine, table
 
 TOLERANCE = Tolerance(share=0.5, rows=1)
@@ -337,4 +338,88 @@ def test_a_table_that_turns_to_files_takes_them_all():
 
     caught_up(one)
 
+    assert_whole(one)
+
+
+def test_a_snapshot_that_only_lost_items_reaches_silver():
+    """Rows that nobody read are a change like any other."""
+    one = machine()
+    for day in (1, 2, 3):
+        trade(one, day)
+        caught_up(one)
+    one.world.now += timedelta(seconds=1)
+    one.shop.rows["stock"].append((one.world.now, {"id": "s3", "quantity": 0, "deleted": True}))
+
+    assert "passed" == one.run()
+
+    assert "s3" not in one.content("silver.stock")
+    assert_whole(one)
+
+
+FILES_AGAIN = Replay(table="bronze.rates", rules=(), runs=())
+
+
+def refusing_pounds() -> Machine:
+    """Two days, on each of which the contract refuses one row of a file."""
+    one = machine()
+    one.tables.bad = lambda table, row: table == "bronze.rates" and row["id"].startswith("GBP")
+    for day in (1, 2):
+        trade(one, day)
+        assert ["passed"] * 3 == caught_up(one)
+    return one
+
+
+def test_rejects_of_files_are_replayed_and_the_inventory_stays():
+    """A replay stands between two lists of objects and is none: nothing is read again, nothing is left out."""
+    one = refusing_pounds()
+    before = one.state._progress["bronze.rates"]
+
+    assert "passed" == one.run(FILES_AGAIN)
+    assert {"GBP1", "GBP2"} == {row["id"] for row in open_rejects(one.certified_batches("bronze.rates")).values()}
+    after = one.state._progress["bronze.rates"]
+    assert (before.position, before.manifest, before.seq + 1) == (after.position, after.manifest, after.seq)
+
+    one.tables.bad = lambda table, row: False
+    trade(one, 3)
+    assert "passed" == one.run(FILES_AGAIN)
+    caught_up(one)
+
+    assert {} == open_rejects(one.certified_batches("bronze.rates"))
+    assert one.state._progress["bronze.rates"].totals.holds
+    assert_whole(one)
+
+
+def test_a_replay_of_files_killed_at_any_effect_loses_and_doubles_nothing():
+    """Between the replay and the objects behind it too."""
+    prepared = refusing_pounds()
+    prepared.tables.bad = lambda table, row: False
+    trade(prepared, 3)
+    undisturbed = copy.deepcopy(prepared)
+    undisturbed.run(FILES_AGAIN)
+    for step in range(1, undisturbed.world.effects - prepared.world.effects + 1):
+        one = copy.deepcopy(prepared)
+        one.world.faults = {one.world.effects + step: "after" if step % 2 else "before"}
+
+        one.run(FILES_AGAIN)
+        caught_up(one)
+        assert "passed" == one.run(FILES_AGAIN), step
+
+        assert {} == open_rejects(one.certified_batches("bronze.rates"))
+        assert 2 == one.state._progress["bronze.rates"].totals.replayed
+        assert_whole(one)
+
+
+def test_rejects_of_a_snapshot_come_by_themselves_and_their_replay_is_refused():
+    """An old state injected now would stand for the item until the next snapshot, also for one that is gone."""
+    one = machine()
+    one.tables.bad = lambda table, row: table == "bronze.stock" and row["id"] == "s1"
+    trade(one, 1)
+    caught_up(one)
+    assert "s1" not in one.content("silver.stock")
+
+    assert "failed" == one.run(Replay(table="bronze.stock", rules=(), runs=()))
+
+    assert "bronze.stock is read by snapshots: every run reads its rejected rows again" in one.notify.alerts[-1]["text"]
+    one.tables.bad = lambda table, row: False
+    caught_up(one)
     assert_whole(one)

@@ -17,10 +17,7 @@ from shared.core.messages import (
     Certified,
     Entry,
     Finding,
-    GateDecision,
     IngestEvidence,
-    Plan,
-    PlannedTable,
     RunRecord,
     TableEvidence,
     TableVerdict,
@@ -28,6 +25,7 @@ from shared.core.messages import (
 )
 from shared.core.report import RunReport
 from shared.core.report_page import page
+from shared.core.run_documents import GateDecision, Plan, PlannedTable
 from shared.core.steps.report import report
 from shared.spec.codec import from_json, instant_text
 from shared.spec.lake import PinnedLake

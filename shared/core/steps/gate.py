@@ -6,8 +6,8 @@ from shared.core.events import GateAnswer, GateRequest
 from shared.core.graph import groups_of, only
 from shared.core.job import check_pin
 from shared.core.layout import gate_key
-from shared.core.messages import GateDecision
 from shared.core.ports import Clock, DeltaLog, Documents, Log, State
+from shared.core.run_documents import GateDecision
 from shared.core.steps.gate_bronze import decide_bronze
 from shared.core.steps.gate_gold import decide_gold, intend
 from shared.core.steps.gate_silver import decide_silver

@@ -4,16 +4,9 @@ from collections.abc import Sequence
 
 from shared.core.graph import content_seq, held_back, with_work
 from shared.core.layout import table_path
-from shared.core.messages import (
-    Batch,
-    BatchEvidence,
-    Entry,
-    Finding,
-    GateDecision,
-    IngestEvidence,
-    Outcome,
-    Progress,
-)
+from shared.core.messages import Batch, BatchEvidence, Entry, Finding, IngestEvidence, Outcome, Progress
+from shared.core.replay import totals_with
+from shared.core.run_documents import GateDecision
 from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_findings
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
@@ -96,7 +89,8 @@ def _move(
     for batch, findings in judged:
         if verdict_of(findings) == "halt":
             break
-        progress = Progress(position=batch.hi, seq=batch.seq, manifest=batch.manifest or progress.manifest)
+        manifest = batch.manifest or progress.manifest
+        progress = Progress(position=batch.hi, seq=batch.seq, manifest=manifest, totals=totals_with(progress, batch))
         if batch.version is not None:
             version = max(version, batch.version)
             content = batch.seq if batch.counts.accepted_lane else content

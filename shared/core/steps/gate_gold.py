@@ -1,14 +1,8 @@
 """The gate before publish: what passes here is written down as INTENT, and from then on the run only goes forward."""
 
 from shared.core.graph import held_back
-from shared.core.messages import (
-    ChangeSetRef,
-    Entry,
-    Finding,
-    GateDecision,
-    Intent,
-    TableEvidence,
-)
+from shared.core.messages import ChangeSetRef, Entry, Finding, Intent, TableEvidence
+from shared.core.run_documents import GateDecision
 from shared.core.steps.judging import Bench, Docket, distrust, problem_finding, table_evidence
 from shared.core.trust import doubts_of_gold
 from shared.core.verdict import judge_table

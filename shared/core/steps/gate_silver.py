@@ -2,7 +2,8 @@
 
 from shared.core.graph import held_back, with_work
 from shared.core.layout import table_path
-from shared.core.messages import Entry, Finding, GateDecision
+from shared.core.messages import Entry, Finding
+from shared.core.run_documents import GateDecision
 from shared.core.steps.judging import Bench, Docket, distrust, problem_finding, table_evidence
 from shared.core.trust import doubts_of_silver
 from shared.core.verdict import judge_table

@@ -9,7 +9,8 @@ from shared.core.files import Manifest, manifests
 from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
-from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress
+from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress, Replay
+from shared.core.replay import replay_batch
 from shared.core.steps.judging import read_plan
 from shared.core.window import Freezer, behind, known_manifest, next_batch, next_files, next_snapshot, refuse_other_kind, upper_bound
 from shared.spec.codec import to_json
@@ -19,17 +20,18 @@ from shared.spec.lake import Position, Source, Table
 def ingest(ctx: JobContext) -> None:
     """Every planned source table of the job's group. A table whose data is refused halts alone; anything else ends the job: the next run goes on."""
     claim_group(ctx)
-    planned = {planned.table for planned in read_plan(ctx.documents, ctx.job.run, ctx.job.fence).tables}
+    plan = read_plan(ctx.documents, ctx.job.run, ctx.job.fence)
+    planned, replay = {planned.table for planned in plan.tables}, plan.replay
     for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group and table.name in planned]):
-        ctx.at_once([partial(_ingest_table, ctx, table) for table in wave])
+        ctx.at_once([partial(_ingest_table, ctx, table, replay if replay and replay.table == table.name else None) for table in wave])
 
 
-def _ingest_table(ctx: JobContext, table: Table) -> None:
+def _ingest_table(ctx: JobContext, table: Table, replay: Replay | None) -> None:
     landed: list[BatchEvidence] = []
     warnings: list[str] = []
     problem = None
     try:
-        for evidence in _land_windows(ctx, table, warnings):
+        for evidence in _land_windows(ctx, table, replay, warnings):
             landed.append(evidence)
     except DataRejected as refused:
         problem = str(refused)
@@ -50,11 +52,11 @@ def _ingest_table(ctx: JobContext, table: Table) -> None:
     ctx.documents.put(evidence_key(job.run, "ingest", table.name), document)
 
 
-def _land_windows(ctx: JobContext, table: Table, warnings: list[str]) -> Iterator[BatchEvidence]:
+def _land_windows(ctx: JobContext, table: Table, replay: Replay | None, warnings: list[str]) -> Iterator[BatchEvidence]:
     progress, pending = ctx.state.progress(table.name), ctx.state.pending(table.name)
     base, commits = _certified_version(ctx, table, progress, pending)
     newest_below = base
-    for batch in _windows(ctx, table, progress, pending, warnings):
+    for batch in _windows(ctx, table, replay, progress, pending, warnings):
         evidence = _land(ctx, table, batch, last_commit(commits, batch.batch_id), newest_below=newest_below)
         newest_below = max(newest_below, evidence.version or 0)
         yield evidence
@@ -85,25 +87,37 @@ def _certified_version(ctx: JobContext, table: Table, progress: Progress, pendin
     return (0 if entry is None else entry.version), commits
 
 
-def _windows(ctx: JobContext, table: Table, progress: Progress, known: Sequence[Batch], warnings: list[str]) -> Iterator[Batch]:
-    """The windows left pending, then new ones frozen before they are read, until caught up or `max_windows`.
+def _windows(
+    ctx: JobContext, table: Table, replay: Replay | None, progress: Progress, known: Sequence[Batch], warnings: list[str]
+) -> Iterator[Batch]:
+    """The windows left pending, then a replay that was asked for, then new ones: frozen before they are read, until caught up or `max_windows`.
 
     A source that is behind what was read gives none, and a text in `warnings`.
     """
     pending = [batch for batch in known if batch.seq > progress.seq]
     refuse_other_kind(table, progress, pending)
+    if replay is not None and pending and (pending[0].run, pending[0].replay) != (ctx.job.run, replay):
+        raise BadState(f"{table.name}: plan found nothing pending, and there is {pending[0].batch_id} of run {pending[0].run}; run again")
     yield from pending[: ctx.max_windows]
+    if replay is not None and not pending:
+        pending.append(_freeze(ctx, table, progress, replay_batch(table, progress, replay, _freezer(ctx))))
+        yield pending[-1]
     if len(pending) >= ctx.max_windows or table.source is None:
         return
     kind = _file_windows if table.source.files else _snapshots if table.source.snapshot else _column_windows
     for batch in kind(ctx, table, table.source, progress, pending, warnings):
-        job = ctx.job
-        ctx.state.freeze(job.run, job.fence, table.name, batch, prune_to=progress.seq)
-        ctx.log.event("window_frozen", table=table.name, batch_id=batch.batch_id, lo=to_json(batch.lo), hi=to_json(batch.hi))
-        pending.append(batch)
+        pending.append(_freeze(ctx, table, progress, batch))
         yield batch
         if len(pending) >= ctx.max_windows:
             return
+
+
+def _freeze(ctx: JobContext, table: Table, progress: Progress, batch: Batch) -> Batch:
+    ctx.state.freeze(ctx.job.run, ctx.job.fence, table.name, batch, prune_to=progress.seq)
+    told = {} if batch.replay is None else {"rules": list(batch.replay.rules), "runs": list(batch.replay.runs)}
+    what = "window_frozen" if batch.replay is None else "replay_frozen"
+    ctx.log.event(what, table=table.name, batch_id=batch.batch_id, lo=to_json(batch.lo), hi=to_json(batch.hi), **told)
+    return batch
 
 
 # Each of these gives the batches to freeze; the caller adds each to `pending` before it asks for the next.

@@ -7,17 +7,9 @@ from datetime import datetime
 from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import GateRequest
 from shared.core.layout import evidence_key, gate_key, plan_key
-from shared.core.messages import (
-    Bypass,
-    Certified,
-    Finding,
-    GateDecision,
-    IngestEvidence,
-    Plan,
-    TableEvidence,
-    TableVerdict,
-)
+from shared.core.messages import Bypass, Certified, Finding, IngestEvidence, TableEvidence, TableVerdict
 from shared.core.ports import DeltaLog, Documents, State
+from shared.core.run_documents import GateDecision, Plan
 from shared.core.verdict import verdict_of, with_bypasses
 from shared.spec.lake import Lake, Stage, Table
 

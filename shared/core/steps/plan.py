@@ -8,14 +8,10 @@ from shared.core.errors import BadState, DeployedMidRun, LockHeld
 from shared.core.events import PlanAnswer, PlanRequest
 from shared.core.graph import groups_of, only
 from shared.core.layout import plan_key
-from shared.core.messages import (
-    Intent,
-    Lock,
-    Plan,
-    PlannedTable,
-    RunRecord,
-)
+from shared.core.messages import Intent, Lock, RunRecord
 from shared.core.ports import Clock, Documents, Executions, Log, State
+from shared.core.replay import refuse_replay
+from shared.core.run_documents import Plan, PlannedTable
 from shared.spec.lake import Lake, PinnedLake, SourceKind, Table
 
 _READS: Mapping[SourceKind, str] = {"windows": "the next windows", "snapshot": "a snapshot", "files": "new objects"}
@@ -32,7 +28,7 @@ def plan(
     if request.scheduled is not None and state.take_schedule(request.scheduled, request.run) != request.run:
         log.event("schedule_already_run", scheduled=request.scheduled)
         return PlanAnswer(fence=0, recover=None, duplicate=True, groups=())
-    choice = choose(pinned.lake, tables=request.tables, full_refresh=request.full_refresh)
+    choice = choose(pinned.lake, tables=request.tables, full_refresh=request.full_refresh, replay=request.replay)
     at = clock()
     fence = _take_lock(request, pinned, state, executions, at)
     state.start_run(_new_record(request.run, fence, at))
@@ -41,9 +37,17 @@ def plan(
         log.warning("intent_without_commit", intent_run=intent.run)
         _refuse_lost_tables(pinned.lake, intent, documents)
         return PlanAnswer(fence=fence, recover=intent.run, duplicate=False, groups=())
+    if request.replay is not None:
+        refuse_replay(request.replay, pinned.lake, state)  # under the lock: what is pending now stays so
     lake = only(pinned.lake, choice.tables)
     planned = Plan(
-        run=request.run, fence=fence, lake_hash=pinned.hash, at=at, tables=_planned(lake, request, choice), full_refresh=choice.full_refresh
+        run=request.run,
+        fence=fence,
+        lake_hash=pinned.hash,
+        at=at,
+        tables=_planned(lake, request, choice),
+        full_refresh=choice.full_refresh,
+        replay=request.replay,
     )
     documents.put(plan_key(request.run), planned)
     groups = groups_of(lake, "ingest", [table.name for table in lake.sources])
@@ -98,16 +102,18 @@ def _new_record(run: str, fence: int, at: datetime) -> RunRecord:
 
 
 def _planned(lake: Lake, request: PlanRequest, choice: Choice) -> tuple[PlannedTable, ...]:
-    named = {*request.tables, *request.full_refresh}
+    named = {*request.tables, *request.full_refresh, *([request.replay.table] if request.replay else [])}
     because = {table.name: f"{choice.why}: " if choice.why is not None and table.name not in named else "" for table in lake.tables}
     return tuple(
-        PlannedTable(table=table.name, stage=table.stage, group=table.group, why=because[table.name] + _why(table, choice)) for table in lake.tables
+        PlannedTable(table=table.name, stage=table.stage, group=table.group, why=because[table.name] + _why(table, request, choice))
+        for table in lake.tables
     )
 
 
-def _why(table: Table, choice: Choice) -> str:
+def _why(table: Table, request: PlanRequest, choice: Choice) -> str:
     if table.source is not None:
-        return f"reads {_READS[table.source.kind]} of {table.source.relation}"
+        first = "replays rejects, then " if request.replay is not None and request.replay.table == table.name else ""
+        return f"{first}reads {_READS[table.source.kind]} of {table.source.relation}"
     if table.name in choice.full_refresh:
         return "a full refresh was asked for"
     inputs = ", ".join(table.inputs) or "its own SQL"

@@ -6,15 +6,9 @@ from shared.core.batches import begun_by_us
 from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, claim_group
 from shared.core.layout import table_path
-from shared.core.messages import (
-    Certified,
-    Entry,
-    GateDecision,
-    RuleResult,
-    TableEvidence,
-    WriteCounts,
-)
+from shared.core.messages import Certified, Entry, RuleResult, TableEvidence, WriteCounts
 from shared.core.ports import InputRead, Written
+from shared.core.run_documents import GateDecision
 from shared.core.steps.judging import read_decision
 from shared.core.steps.working import work_through
 from shared.spec.lake import Table

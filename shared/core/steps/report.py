@@ -5,15 +5,11 @@ from typing import TypeVar
 from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import ReportAnswer, ReportRequest
 from shared.core.layout import evidence_key, gate_key, plan_key, report_key
-from shared.core.messages import (
-    GateDecision,
-    IngestEvidence,
-    Plan,
-    TableEvidence,
-)
+from shared.core.messages import IngestEvidence, TableEvidence
 from shared.core.ports import Clock, Documents, State
 from shared.core.report import Gathered, compose
 from shared.core.report_page import page
+from shared.core.run_documents import GateDecision, Plan
 from shared.spec.lake import Lake, PinnedLake, Stage, Table
 
 T = TypeVar("T")

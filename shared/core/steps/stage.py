@@ -4,14 +4,9 @@ from shared.core.batches import begun_by_us
 from shared.core.errors import BadState, DataRejected
 from shared.core.job import JobContext, claim_group
 from shared.core.layout import staging_path, table_path
-from shared.core.messages import (
-    Certified,
-    ChangeSetRef,
-    Entry,
-    GateDecision,
-    TableEvidence,
-)
+from shared.core.messages import Certified, ChangeSetRef, Entry, TableEvidence
 from shared.core.ports import InputRead, Staged
+from shared.core.run_documents import GateDecision
 from shared.core.steps.judging import read_decision
 from shared.core.steps.refine import NOTHING
 from shared.core.steps.working import work_through

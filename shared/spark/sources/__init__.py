@@ -6,6 +6,7 @@ patience.py   waiting for a database that does not answer
 jdbc.py       every database that has a JDBC driver
 asking.py     small questions to it, without a Spark job
 declared.py   what declared types mean beside the contract's
+keys.py       asking for rows by key, with typed literals
 postgres.py   PostgreSQL's clock and literals; redshift.py, snowflake.py theirs
 files.py      tables of files; objects.py looks at objects, lines.py takes text apart
 """

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from shared.core.errors import WidenedColumn
 from shared.core.widening import is_wider
+from shared.spark.sources.keys import KeyKind
 from shared.spark.sources.reader import SourceColumn
 from shared.spec.codec import parse_instant
 from shared.spec.lake import Position, Table
@@ -16,6 +17,7 @@ from shared.spec.lake import Position, Table
 _PLAIN = {-6: "tinyint", 5: "smallint", 4: "int", -5: "bigint", 7: "float", 6: "double", 8: "double", 91: "date", 93: "timestamp", 2014: "timestamp"}
 _NUMERIC = (2, 3)
 _WHOLE = ("tinyint", "smallint", "int", "bigint")
+_TEXTS, _BOOLEANS = (1, 12, -1, -9, -15, -16), (16, -7)
 _LARGEST = 38
 
 
@@ -69,6 +71,16 @@ def position_of(column: SourceColumn, text: str) -> Position | None:
     if kind == "timestamp":
         return parse_instant(text)
     return date.fromisoformat(text) if kind == "date" else None
+
+
+def key_kind(column: SourceColumn) -> KeyKind | None:
+    """What literals compare with this column; None where a text of a value cannot be trusted to be that value again."""
+    if column.jdbc_type in _TEXTS or column.type_name == "uuid":
+        return "text"
+    if column.jdbc_type in _BOOLEANS:
+        return "boolean"
+    kind = _PLAIN.get(column.jdbc_type)
+    return "number" if column.jdbc_type in _NUMERIC or kind in _WHOLE else "date" if kind == "date" else None
 
 
 def _wider(table: Table, declared: Mapping[str, Declared]) -> Iterable[str]:

@@ -32,6 +32,9 @@ class EverySource:
     def unknown_columns(self, table: Table) -> tuple[str, ...]:
         return self._of(table).unknown_columns(table)
 
+    def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
+        return self._databases.by_keys(table, keys)
+
     def null_positions(self, table: Table) -> int:
         return self._databases.null_positions(table)
 

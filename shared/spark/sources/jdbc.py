@@ -1,6 +1,7 @@
 """Owns reading a source by JDBC: each window once, with typed literals, only the contract's columns. What differs by database is its dialect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import TypeVar
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -10,7 +11,8 @@ from shared.core.errors import ContractError, DataRejected, MissingColumn
 from shared.core.ports import SourceClock
 from shared.core.window import cuts
 from shared.spark.sources.asking import Asking, asking
-from shared.spark.sources.declared import declared, position_of, refuse_wider
+from shared.spark.sources.declared import declared, key_kind, position_of, refuse_wider
+from shared.spark.sources.keys import key_conditions
 from shared.spark.sources.patience import Patience
 from shared.spark.sources.postgres import Postgres
 from shared.spark.sources.reader import Connection, Dialect, SourceColumn, server_of, unknown
@@ -46,6 +48,9 @@ class JdbcSources:
 
     def snapshot(self, table: Table) -> DataFrame:
         return self.patiently(table, lambda: self._snapshot(table))
+
+    def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
+        return self.patiently(table, lambda: self._by_keys(table, keys))
 
     def null_positions(self, table: Table) -> int:
         source = _source(table)
@@ -85,6 +90,12 @@ class JdbcSources:
 
     def _snapshot(self, table: Table) -> DataFrame:
         return self._rows(table, self._columns(table), "", [])
+
+    def _by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
+        found = self._columns(table)
+        kinds = [key_kind(found[name.lower()]) if name.lower() in found else None for name in table.key]
+        parts = (self._rows(table, found, f" where {condition}", []) for condition in key_conditions(table.key, kinds, keys))
+        return reduce(DataFrame.unionByName, parts)
 
     def _rows(self, table: Table, found: Mapping[str, SourceColumn], where: str, ranges: list[str]) -> DataFrame:
         source, dialect = _source(table), self._dialect(table)

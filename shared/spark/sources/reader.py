@@ -62,6 +62,12 @@ class SourceReader(Protocol):
     def snapshot(self, table: Table) -> DataFrame:
         """All rows, in the contract's columns but those the engine fills. Raises MissingColumn, WidenedColumn, SourceUnavailable."""
 
+    def by_keys(self, table: Table, keys: Sequence[tuple[str, ...]]) -> DataFrame:
+        """The rows that have one of these keys (at least one; texts of the key's columns, in its order), wherever they stand; as `window` gives them.
+
+        Raises MissingColumn, SourceUnavailable.
+        """
+
     def null_positions(self, table: Table) -> int:
         """Rows of the source whose watermark is NULL."""
 
