@@ -1,14 +1,25 @@
-WITH states AS (
-  -- what a customer was, from each change until the next; the first state stands for the time before it too, as in gold.dim_customer
+WITH changes AS (
+  -- each change until the next; of several at one time the last in this order counts, a delete after all others
   SELECT
     c.customer_id,
     c.country,
     c.tier,
     c.is_deleted,
     c.updated_at AS valid_from,
-    lead(c.updated_at) OVER (PARTITION BY c.customer_id ORDER BY c.updated_at, c.is_deleted, c.country, c.tier) AS valid_to,
-    row_number() OVER (PARTITION BY c.customer_id, c.is_deleted ORDER BY c.updated_at, c.country, c.tier) AS number
+    lead(c.updated_at) OVER (PARTITION BY c.customer_id ORDER BY c.updated_at, c.is_deleted, c.country, c.tier) AS valid_to
   FROM silver.customer_changes AS c
+),
+states AS (
+  -- what a customer was; the first state stands for the time before it too, as in gold.dim_customer
+  SELECT
+    c.customer_id,
+    c.country,
+    c.tier,
+    c.valid_from,
+    c.valid_to,
+    row_number() OVER (PARTITION BY c.customer_id ORDER BY c.valid_from) AS number
+  FROM changes AS c
+  WHERE NOT c.is_deleted AND (c.valid_from < c.valid_to OR c.valid_to IS NULL)
 ),
 bought AS (
   -- what a customer had ordered, from each order until the next
@@ -35,7 +46,6 @@ LEFT JOIN states AS s
   ON s.customer_id = b.customer_id
  AND (b.occurred_at >= s.valid_from OR s.number = 1)
  AND (b.occurred_at < s.valid_to OR s.valid_to IS NULL)
- AND NOT s.is_deleted
 LEFT JOIN bought AS o
   ON o.customer_id = b.customer_id
  AND b.occurred_at >= o.ordered_at
