@@ -36,6 +36,7 @@ from local.shop_rows import (
 
 DAYS, ORDERS = 30, 40_000
 _FAULTS_OF_EACH_KIND = 2
+_DAYS_RESTATED = 3  # by each file of the treasury while the shop trades: orders are worth something else than they were
 _TABLES = """
 create schema sales;
 create schema web;
@@ -160,7 +161,8 @@ class Shop:
                 events, doubtful = plant(random, make_events(random, sound), each=each)
                 _copy(connection, "web.customer_behavior", Event, events)
                 moment = _now(connection).astimezone(UTC)
-                rates, unread = plant(random, rates_of(random, moment.date(), moment), each=each)
+                told = [rate for ago in range(_DAYS_RESTATED) for rate in rates_of(random, moment.date() - timedelta(days=ago), moment)]
+                rates, unread = plant(random, told, each=each)
                 _file(connection, f"{moment.date()}-{step:04d}.csv", as_csv(rates))
                 planted += doubtful + unread
                 _record(connection, planted)
