@@ -103,8 +103,9 @@ def _tell(desk: Desk, laptop: "Laptop", questions: Sequence[Question], took: dic
     runs = {"first run": _run(lake)}
     story.chapter(
         f"3. {TRADED_DAYS} days of trade, each with its run",
-        "Orders, events, a file of rates, updates, deletes, late commits, and faults planted on purpose, which the ledger remembers. "
-        "Only what is new is read; what the lookback shows again counts as seen.",
+        "Orders, events, a file of corrected rates, updates, deletes, late commits, and faults planted on purpose, which the ledger remembers. "
+        "All is dated now; events are loaded minutes after they occurred, so that it is the lookback that finds them: they are counted as late. "
+        "What the lookback shows again counts as seen.",
     )
     for number in range(1, TRADED_DAYS + 1):
         with _waiting("trading"):
