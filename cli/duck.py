@@ -53,8 +53,8 @@ class Duck:
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
         try:
             rows = self._opened(read.table, read.version)
-        except DeltaProtocolError as unknown:  # a bronze table whose column was widened
-            raise CommandError(f"sluice sql: {read.table.name}: {str(unknown).rstrip('.')}; ask the silver table that is loaded from it") from unknown
+        except DeltaProtocolError as unknown:
+            raise CommandError(f"sluice sql: {read.table.name}: {unknown}") from unknown
         connection.register(name, rows)
         layer, table = read.table.name.split(".", 1)
         deleted = DELETED in rows.schema.names
