@@ -10,7 +10,7 @@ PACKAGES := app.py cli compiler glue_jobs infra lambdas local shared
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-run: .venv/run.stamp ## run the demo lake on this laptop: two runs and three days of trade, then what came of it
+run: .venv/run.stamp ## run the demo lake on this laptop: a first run, three days of trade with a run after each, then what came of it
 	$(BIN)/sluice demo
 
 test: .venv/test.stamp .cache/fakesnow/stamp ## all tests, whole runs of the lake on the laptop among them

@@ -48,7 +48,7 @@ class Draft:
     epilog=examples(
         "sluice add shop sales.orders --dry-run            # print the drafts",
         "sluice add shop sales.orders                      # write lake/bronze/orders.yaml and lake/silver/orders.yaml",
-        "sluice add shop sales.fx_rates --key currency,rate_date",
+        "sluice add shop sales.stock --key product_id,depot",
         "sluice --env prod add crm public.people --name crm_people --watermark changed_at",
     ),
 )
@@ -165,7 +165,7 @@ def _check_free(desk: Desk, stem: str, *, replaces: bool) -> None:
 
 
 def _written_servers(desk: Desk, server: str, environments: Mapping[str, Environment]) -> Mapping[str, Mapping[str, Any]]:
-    """By environment, the entry that most contracts have for a server. Raises Misused when it has no secret or is of a kind without driver."""
+    """By environment, the entry that most contracts have for a server. Raises Misused when it has no secret, or is of a kind without driver here."""
     lacking = [name for name, environment in environments.items() if server not in environment.secrets.servers]
     if lacking:
         known = sorted({name for environment in environments.values() for name in environment.secrets.servers})
@@ -180,10 +180,12 @@ def _written_servers(desk: Desk, server: str, environments: Mapping[str, Environ
             if isinstance(entry, dict) and entry.get("server") == server and isinstance(entry.get("type"), str):
                 found.setdefault(str(entry.get("environment")), Counter())[tuple(entry.items())] += 1
     written = {name: dict(counted.most_common(1)[0][0]) for name, counted in found.items()}
-    other = {str(entry["type"]) for entry in written.values()} - set(_POSTGRES)
-    if other:
+    kind = str(written.get(desk.environment, {}).get("type", _POSTGRES[0]))
+    if kind not in _POSTGRES:
         like = "copy the contract of a like table, write its columns and compile"
-        raise Misused(f"server '{server}' is of type {listed(other)}, for which the command line has no driver; write the contract by hand: {like}")
+        raise Misused(
+            f"server '{server}' of {desk.environment} is of type {kind}, for which the command line has no driver; write the contract by hand: {like}"
+        )
     return written
 
 

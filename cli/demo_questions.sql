@@ -20,3 +20,11 @@ from gold.fact_sales as f
 join gold.dim_customer as c on c.customer_sk = f.customer_sk
 group by c.tier
 order by usd desc;
+
+-- What do customers do in the web shop, by how often they had ordered before?
+select least(f.orders_so_far, 3) as orders_before, count(*) as events,
+  count(*) filter (where f.event_type = 'add_to_cart') as added_to_cart, count(distinct c.customer_id) as customers
+from gold.fact_behavior as f
+join gold.dim_customer as c on c.customer_sk = f.customer_sk
+group by orders_before
+order by orders_before;

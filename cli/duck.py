@@ -16,6 +16,7 @@ from pyarrow.fs import PyFileSystem  # type: ignore[import-untyped]
 from cli.errors import CommandError
 from cli.queries import DELETED, Answer, Query, Read, rows_of
 from shared.core.layout import table_path
+from shared.spec.lake import Table
 
 DIALECT = "duckdb"
 _WIDENING, _PARTITION = "typeWidening", "partition."
@@ -44,10 +45,14 @@ class Duck:
                 raise CommandError(f"sluice sql: {refused}") from refused
         return Answer(columns=tuple(found.column_names), rows=rows_of(found), notes=())
 
+    def stored(self, table: Table, version: int) -> int:
+        """Rows in the table's files, whatever readers see of them."""
+        rows: int = self._opened(table, version).count_rows()
+        return rows
+
     def _register(self, connection: duckdb.DuckDBPyConnection, name: str, read: Read) -> None:
-        path, storage = f"{self._root}/{table_path(read.table)}", dict(self._storage() if callable(self._storage) else self._storage)
         try:
-            rows = _dataset(DeltaTable(path, version=read.version, storage_options=storage), path, storage)
+            rows = self._opened(read.table, read.version)
         except DeltaProtocolError as unknown:
             raise CommandError(f"sluice sql: {read.table.name}: {unknown}") from unknown
         connection.register(name, rows)
@@ -58,6 +63,10 @@ class Duck:
         where = f" WHERE NOT {DELETED}" if deleted else f" WHERE _batch_id <= '{read.last_batch}'" if read.last_batch else ""
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{layer}"')
         connection.execute(f'CREATE VIEW "{layer}"."{table}" AS SELECT {columns} FROM {name}{where}')
+
+    def _opened(self, table: Table, version: int) -> Any:
+        path, storage = f"{self._root}/{table_path(table)}", dict(self._storage() if callable(self._storage) else self._storage)
+        return _dataset(DeltaTable(path, version=version, storage_options=storage), path, storage)
 
 
 def _dataset(table: DeltaTable, path: str, storage: dict[str, str]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from cli.errors import CommandError
 from cli.lakes import OpenLake
 from cli.sql import answer_to
-from shared.spec.lake import Table
+from shared.spec.lake import Source, Table
 
 _NOT_CONTENT = ("kind", "table", "reason")
 
@@ -61,7 +61,7 @@ def read_ledger(path: Path, lake: OpenLake) -> tuple[Fault, ...]:
 
 
 def fault_of_entry(entry: Mapping[str, Any], sources: Sequence[Table]) -> Fault:
-    table = next((table for table in sources if table.source and table.source.relation.rsplit(".", 1)[-1].lower() == entry["table"].lower()), None)
+    table = next((table for table in sources if table.source and _shops_name(table, table.source) == entry["table"].lower()), None)
     if table is None:
         raise CommandError(f"the ledger speaks of the shop's {entry['table']}, which no bronze contract reads; the demo needs its own lake")
     return Fault(table.name, (entry["reason"],), _content(entry, ledger_columns(entry, table)))
@@ -96,6 +96,11 @@ def ledger_columns(entry: Mapping[str, Any], table: Table) -> list[str]:
     """What identifies a row on both sides: the ledger's columns, but those that bronze holds masked."""
     masked = {column.name for column in table.columns if column.mask is not None}
     return sorted(name for name in entry if name not in _NOT_CONTENT and name not in masked)
+
+
+def _shops_name(table: Table, source: Source) -> str:
+    """What the shop calls a source: its relation; files have no name but their table's."""
+    return (table.name if source.files else source.relation).rsplit(".", 1)[-1].lower()
 
 
 def _content(values: Mapping[str, Any], columns: Iterable[str]) -> tuple[tuple[str, str], ...]:

@@ -23,12 +23,12 @@ def trade(
     faults: Annotated[bool, typer.Option("--faults/--no-faults", help="Plant faults, and write them into .local/ledger.json.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Trade some days, all dated now: new orders, updates, deletes, late commits, and faults when asked for."""
+    """Trade some days, all dated now: orders and events, rates, updates, deletes, late commits, and faults when asked for."""
     desk: Desk = context.obj
     desk.only_on_laptop("shop trade")
     traded = [asdict(day) for day in laptop_of(desk).shop.trade(days, faults=faults)]
     if as_json:
         show_json(traded)
         return
-    columns = ("orders", "changed", "deleted", "late", "faults")
+    columns = ("orders", "events", "changed", "deleted", "late", "faults")
     show_table(("day", *columns), [(number, *(day[name] for name in columns)) for number, day in enumerate(traded, start=1)], right=("day", *columns))

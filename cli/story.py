@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from cli.accounts import Account
 from cli.lakes import OpenLake
 from cli.ledger import Comparison
 from cli.outcome import Outcome
@@ -30,28 +31,32 @@ def told(line: str) -> None:
     out().print(Text(f"  {line}"), soft_wrap=True)
 
 
-def show_trade(days: "Sequence[Traded]") -> None:
-    rows = [(number, day.orders, day.changed, day.deleted, day.late, day.faults) for number, day in enumerate(days, start=1)]
-    columns = ("day", "new orders", "rows changed", "rows deleted", "late commits", "faults planted")
+def show_trade(days: "Sequence[Traded]", *, first: int) -> None:
+    rows = [(number, day.orders, day.events, day.changed, day.deleted, day.late, day.faults) for number, day in enumerate(days, start=first)]
+    columns = ("day", "new orders", "events", "rows changed", "rows deleted", "late commits", "faults planted")
     show_table(columns, rows, right=columns)
 
 
-def show_accounts(outcomes: Sequence[Outcome]) -> None:
-    """Batches of each run, rejects by reason, certified versions."""
-    for name, outcome in zip(("first", "second"), outcomes, strict=True):
-        out().print(Text(f"The {name} run, batch by batch:"))
+def show_batches_of(runs: Mapping[str, Outcome]) -> None:
+    """Batches of each run."""
+    for name, outcome in runs.items():
+        out().print(Text(f"{name}, batch by batch:"))
         show_batches(outcome)
+
+
+def show_accounts(balances: Sequence[Account], runs: Mapping[str, Outcome]) -> None:
+    """Each table over all runs, rejects by reason, certified versions."""
+    rows = [(account.table, account.equation, account.stored, "balanced" if account.balanced else "NOT BALANCED") for account in balances]
+    show_table(("table", "over all runs", "rows there", ""), rows, right=("rows there",))
     reasons: Counter[tuple[str, str]] = Counter()
-    for outcome in outcomes:
+    for outcome in runs.values():
         for table in outcome.report.tables if outcome.report else ():
             reasons.update({(table.table, reason): count for reason, count in table.reasons.items()})
     if reasons:
         show_table(("rejected in", "because of", "rows"), [(*reason, count) for reason, count in reasons.most_common()], right=("rows",))
-    before, after = (outcome.certified for outcome in outcomes)
-    versions = [(table, before.get(table), version) for table, version in after.items()]
-    show_table(
-        ("certified table", "version after the first run", "after the second"), versions, right=("version after the first run", "after the second")
-    )
+    last = list(runs.values())[-1]
+    versions = [(table, *(outcome.certified.get(table) for outcome in runs.values())) for table in last.certified]
+    show_table(("certified version after", *runs), versions, right=tuple(runs))
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -68,10 +73,11 @@ def show_comparison(comparison: Comparison) -> None:
         out().print(Text(f"  rejected, not planted so: {fault}"), soft_wrap=True)
 
 
-def show_times(took: Mapping[str, float], outcomes: Sequence[Outcome]) -> None:
-    rows: list[tuple[str, str | None, str | None]] = [(what, duration(seconds), None) for what, seconds in took.items()]
-    rows += [(f"stage {stage}", _seconds(outcomes[0], stage), _seconds(outcomes[1], stage)) for stage in _stages(outcomes[0])]
-    show_table(("what took how long", "first run", "second run"), rows, right=("first run", "second run"))
+def show_times(took: Mapping[str, float], runs: Mapping[str, Outcome]) -> None:
+    show_table(("what took how long", ""), [(what, duration(seconds)) for what, seconds in took.items()], right=("",))
+    stages = dict.fromkeys(stage for outcome in runs.values() for stage in _stages(outcome))
+    rows = [(f"stage {stage}", *(_seconds(outcome, stage) for outcome in runs.values())) for stage in stages]
+    show_table(("", *runs), rows, right=tuple(runs))
 
 
 def show_question(lake: OpenLake, title: str, sql: str) -> None:
@@ -79,9 +85,9 @@ def show_question(lake: OpenLake, title: str, sql: str) -> None:
     show_answer(answer_to(lake, sql))
 
 
-def show_places(outcomes: Sequence[Outcome]) -> None:
-    for name, outcome in zip(("first", "second"), outcomes, strict=True):
-        told(f"report of the {name} run: {outcome.report_place or 'none was written'}")
+def show_places(runs: Mapping[str, Outcome]) -> None:
+    for name, outcome in runs.items():
+        told(f"report of {name}: {outcome.report_place or 'none was written'}")
 
 
 def _stages(outcome: Outcome) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from compiler.problems import Problems, Refused
 from compiler.rules import read_rules
 from compiler.sources import read_source
 from shared.spec.environment import Environment
-from shared.spec.lake import Column, Lake, Table
+from shared.spec.lake import Column, Lake, Server, Table
 
 
 def compile_lake(folder: Path) -> Lake:
@@ -64,6 +64,7 @@ def _check_together(found: Found, problems: Problems) -> None:
         check_classification(draft, drafts)
         check_groups(draft, drafts)
     _check_ids(drafts)
+    _check_servers(drafts)
     check_sources(drafts, problems)
 
 
@@ -74,6 +75,18 @@ def _check_ids(drafts: Mapping[str, Draft]) -> None:
         first = seen.setdefault(written, draft) if isinstance(written, str) else draft
         if first is not draft:
             draft.root["id"].refuse(f"id '{written}' is also the id of {first.file}", f"Write id: {draft.name}.")
+
+
+def _check_servers(drafts: Mapping[str, Draft]) -> None:
+    """A server's name stands for one secret of its environment, and that for one kind of system."""
+    first: dict[tuple[str, str], tuple[Server, Draft]] = {}
+    for draft in drafts.values():
+        for server in draft.source.servers if draft.source else ():
+            other, of = first.setdefault((server.environment, server.name), (server, draft))
+            if other.type != server.type:
+                node = next(node for node in draft.root["servers"].items() if node["environment"].value == server.environment)
+                wrong = f"server '{server.name}' of environment '{server.environment}' is of type {server.type} here and {other.type} in {of.file}"
+                node["type"].refuse(wrong, "Name the two differently, here and in environments.toml: one name is one server with one secret.")
 
 
 def _servers_named(found: Found, environments: Mapping[str, Environment]) -> dict[str, set[str]]:

@@ -24,10 +24,11 @@ from local.children import start_time
 from local.deploy import deploy, synthesize
 from local.errors import LaptopError
 from local.places import HOME, ROOT
-from local.postgres import Database, copy_database, remove_database
+from local.postgres import Database, copy_database, last_line, remove_database
 from local.secret_values import put_secrets
 from local.server import LOG, STATUS, main
 from local.shop import ORDERS, Shop
+from local.shop_files import Treasury
 from shared.spec.environment import Environment
 from shared.spec.lake import Lake
 
@@ -108,6 +109,8 @@ class Laptop:
             self._start(environment, detached=detached)
             if self._orders is not None and self._shared is None and not self.shop.is_filled():
                 self._timed(f"the shop's first 30 days, {self._orders:,} orders", lambda: self.shop.fill(orders=self._orders or 0))
+            elif self._orders is not None:
+                self.shop.hand_over()  # of another laptop's shop, or what a step that was cut short had not
             if deploys:
                 self.deploy()
             else:
@@ -176,7 +179,7 @@ class Laptop:
 
     @property
     def shop(self) -> Shop:
-        return Shop(self._source(), ledger=self.home / "ledger.json")
+        return Shop(self._source(), ledger=self.home / "ledger.json", put=Treasury(self.client("s3")).put)
 
     def deploy(self) -> None:
         """Synthesize the lake and bring every stack and secret to it."""
@@ -275,7 +278,7 @@ class Laptop:
             )
         while not (self.is_up() and self.status().pid == self._server.pid):
             if self._server.poll() is not None or time.monotonic() - started > _START_TIMEOUT_S:
-                raise LaptopError(f"the laptop did not start: {last_words(log)} (log: {log})")
+                raise LaptopError(f"the laptop did not start: {last_line(log)} (log: {log})")
             time.sleep(0.05)
         self._tell(f"PostgreSQL and the emulator are up ({time.monotonic() - started:.1f} s)")
 
@@ -338,12 +341,6 @@ def copy_state(origin: Path, target: Path) -> None:
             shutil.copy(origin / name, target / name)
     if (origin / "postgres.json").is_file():
         copy_database(origin, target)
-
-
-def last_words(log: Path) -> str:
-    """The last line of a log that is not empty."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def own_values(own: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _types(lake: Lake, environment: Environment) -> Mapping[str, str]:
-    """Type by name of the servers that the lake's tables read."""
+    """Type by name of the servers that the lake's tables read; the compiler refuses a name of two types."""
     servers = [server for table in lake.sources if table.source is not None for server in table.source.servers]
     return {server.name: server.type for server in servers if server.environment == environment.name}
 

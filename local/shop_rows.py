@@ -11,6 +11,7 @@ COUNTRIES = ("DE", "FR", "GB", "US", "NL", "ES", "IT", "PL")
 TIERS = ("bronze", "silver", "gold")
 CURRENCIES = ("USD", "EUR", "GBP")
 STATUSES = ("placed", "paid", "shipped", "cancelled")
+EVENT_TYPES = ("search", "view", "add_to_cart")
 _RATES = {"USD": Decimal(1), "EUR": Decimal("1.08"), "GBP": Decimal("1.27")}
 _GIVEN = ("Ada", "Bea", "Cem", "Dag", "Eva", "Fay", "Gus", "Hao", "Ida", "Jan", "Kim", "Lea", "Max", "Noa", "Oda", "Pia", "Rui", "Sam", "Tia", "Uma")
 _FAMILY = (
@@ -75,12 +76,25 @@ class Order(NamedTuple):
     updated_at: datetime
 
 
+class Event(NamedTuple):
+    """As the web shop's tracker records it, some minutes after it occurred."""
+
+    event_id: str | None
+    customer_id: str
+    event_type: str
+    product_id: str | None
+    ip_address: str
+    occurred_at: datetime
+    recorded_at: datetime
+
+
 class Rate(NamedTuple):
+    """As the treasury's file says it: the rate is text."""
+
     currency: str
     rate_date: date
-    rate_to_usd: Decimal
-    is_deleted: bool
-    updated_at: datetime
+    rate_to_usd: str
+    published_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +150,25 @@ def make_orders(
     return rows
 
 
+def make_events(random: Random, orders: Sequence[Order]) -> list[Event]:
+    """What the customers of these orders did in the hour before: three events an order, and of every fiftieth a second copy, recorded later.
+
+    All is recorded at least ten minutes before the order was placed: what the tracker has not loaded yet is in nobody's window.
+    """
+    rows = []
+    for order in orders:
+        address = f"203.0.113.{random.randrange(256)}"
+        for number, kind in enumerate(EVENT_TYPES):
+            product = None if kind == "search" else order.product_id
+            occurred = order.ordered_at - timedelta(minutes=random.uniform(20, 60))
+            recorded = occurred + timedelta(minutes=random.uniform(1, 5))
+            event = Event(f"E{(order.order_id or '')[1:]}{number}", order.customer_id, kind, product, address, occurred, recorded)
+            rows.append(event)
+            if random.random() < 1 / 50:
+                rows.append(event._replace(recorded_at=recorded + timedelta(minutes=random.uniform(1, 5))))
+    return rows
+
+
 def make_rates(random: Random, period: Period) -> list[Rate]:
     """One row per currency and calendar day (UTC) that the period touches; written early that day, within the period."""
     days = [period.start.date() + timedelta(days=n) for n in range((period.end.date() - period.start.date()).days + 1)]
@@ -143,12 +176,12 @@ def make_rates(random: Random, period: Period) -> list[Rate]:
     for day in days:
         opened = datetime(day.year, day.month, day.day, 0, 5, tzinfo=UTC)
         written = min(max(opened, period.start), period.end)
-        rows.extend(Rate(currency, day, moved_rate(random, currency), False, written) for currency in CURRENCIES)
+        rows.extend(rates_of(random, day, written))
     return rows
 
 
-def moved_rate(random: Random, currency: str) -> Decimal:
-    """A day's rate to USD: near the currency's usual one; USD's is 1."""
-    if currency == "USD":
-        return Decimal(1)
-    return (_RATES[currency] * (1 + Decimal(random.gauss(0, 0.004)).quantize(Decimal("0.000001")))).quantize(Decimal("0.00000001"))
+def rates_of(random: Random, day: date, published: datetime) -> list[Rate]:
+    """A day's rate of every currency: near its usual one; the dollar's is 1."""
+    moved = {currency: 1 + Decimal(random.gauss(0, 0.004)).quantize(Decimal("0.000001")) for currency in CURRENCIES if currency != "USD"}
+    rates = {currency: (_RATES[currency] * moved.get(currency, Decimal(1))).quantize(Decimal("0.00000001")) for currency in CURRENCIES}
+    return [Rate(currency, day, str(rate), published) for currency, rate in rates.items()]

@@ -6,4 +6,4 @@ SELECT o.order_id FROM silver.orders AS o JOIN changed.gold.dim_product AS p ON 
 UNION
 SELECT o.order_id FROM silver.orders AS o
 JOIN changed.silver.fx_rates AS f
-  ON f.currency = o.currency AND f.rate_date BETWEEN date_sub(cast(o.ordered_at AS date), 7) AND cast(o.ordered_at AS date)
+  ON f.currency = o.currency AND f.rate_date BETWEEN date_sub(o.order_date, 7) AND o.order_date

@@ -1,17 +1,18 @@
 WITH rates AS (
-  -- the day's rate, or the last one within the 7 days before
-  SELECT o.order_id, max_by(f.rate_to_usd, f.rate_date) AS rate_to_usd
-  FROM silver.orders AS o
-  JOIN silver.fx_rates AS f
-    ON f.currency = o.currency AND f.rate_date BETWEEN date_sub(cast(o.ordered_at AS date), 7) AND cast(o.ordered_at AS date)
-  GROUP BY o.order_id
+  -- each rate until the next one, for 7 days at most
+  SELECT
+    f.currency,
+    f.rate_to_usd,
+    f.rate_date,
+    least(lead(f.rate_date) OVER (PARTITION BY f.currency ORDER BY f.rate_date), date_add(f.rate_date, 8)) AS until
+  FROM silver.fx_rates AS f
 )
 SELECT
   o.order_id,
   coalesce(c.customer_sk, 0)                         AS customer_sk,
   coalesce(p.product_sk, 0)                          AS product_sk,
-  cast(date_format(o.ordered_at, 'yyyyMMdd') AS int) AS date_sk,
-  cast(o.ordered_at AS date)                         AS order_date,
+  cast(date_format(o.order_date, 'yyyyMMdd') AS int) AS date_sk,
+  o.order_date,
   o.quantity,
   cast(o.amount * r.rate_to_usd AS decimal(18, 2))   AS amount_usd
 FROM silver.orders AS o
@@ -21,4 +22,7 @@ LEFT JOIN gold.dim_customer AS c
  AND o.ordered_at >= c.valid_from
  AND (o.ordered_at < c.valid_to OR c.valid_to IS NULL)
 LEFT JOIN gold.dim_product AS p ON p.product_id = o.product_id
-LEFT JOIN rates AS r ON r.order_id = o.order_id
+LEFT JOIN rates AS r
+  ON r.currency = o.currency
+ AND o.order_date >= r.rate_date
+ AND o.order_date < r.until

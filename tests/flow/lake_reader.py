@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 from deltalake import DeltaTable
 
 from local.laptop import Laptop
+from local.shop_files import BUCKET, FOLDER
 from shared.aws.state import DynamoState
 from shared.core.messages import RunRecord
 
@@ -69,6 +71,13 @@ class Lake:
         with self.laptop._source().connect() as connection:
             return connection.execute(question).fetchall()
 
+    def rate_lines(self) -> list[list[str]]:
+        """Every line of the treasury's files, as they lie in their bucket."""
+        s3 = self.laptop.client("s3")
+        keys = [item["Key"] for item in s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{FOLDER}/")["Contents"]]
+        texts = [s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() for key in keys]
+        return [line.split(",") for text in texts for line in text.splitlines()[1:]]
+
     def execute(self, statement: str) -> None:
         with self.laptop._source().connect() as connection:
             connection.execute(statement)
@@ -91,27 +100,71 @@ def assert_balanced(lake: Lake, run: str) -> None:
             assert counts["rejected"] == rows[(batch["batch_id"], "rejected")]
 
 
+def assert_rejects_are_the_faults(lake: Lake) -> None:
+    """The shop's ledger against the rejected lanes, row for row."""
+    keys = {"orders": "order_id", "customer_behavior": "event_id", "fx_rates": "currency"}
+    planted = sorted((fault["table"], fault["reason"], str(fault[keys[fault["table"]]])) for fault in lake.laptop.shop.ledger())
+    rejected = sorted(
+        (name, reason, str(row[key])) for name, key in keys.items() for row in lake.lanes(f"bronze.{name}", "rejected") for reason in row["_reasons"]
+    )
+    assert planted == rejected
+
+
 def assert_gold_equals_the_source(lake: Lake) -> None:
-    """Silver and gold as DuckDB computes them from the shop's own tables: another engine, from the other end."""
+    """Silver and gold as DuckDB computes them from the shop's own tables and files: another engine, from the other end."""
     with duckdb.connect() as duck:
-        orders = lake.source(
-            "select distinct order_id, product_id, quantity, amount, currency, ordered_at from sales.orders"
-            " where not is_deleted and order_id is not null and currency in ('USD', 'EUR', 'GBP') and quantity ~ '^[0-9]+$' and amount ~ '^[0-9.]+$'"
-        )
-        rates = lake.source("select currency, rate_date, rate_to_usd from sales.fx_rates where not is_deleted")
-        products = lake.source("select distinct product_id from sales.products where not is_deleted")
         duck.execute("set timezone = 'UTC'")
-        duck.execute("create table o (order_id text, product_id text, quantity int, amount decimal(12,2), currency text, ordered_at timestamptz)")
-        duck.executemany("insert into o values (?, ?, ?, ?, ?, ?)", orders)
-        duck.execute("create table r (currency text, rate_date date, rate decimal(18,8))")
-        duck.executemany("insert into r values (?, ?, ?)", rates)
-        duck.execute("create table p (product_id text)")
-        duck.executemany("insert into p values (?)", products)
-        wanted = duck.execute(
+        _load_source(lake, duck)
+        sales = duck.execute(
             "select o.order_id, p.product_id is not null, o.quantity,"
             " cast(round(o.amount * (select arg_max(r.rate, r.rate_date) from r where r.currency = o.currency"
             " and r.rate_date between o.ordered_at::date - 7 and o.ordered_at::date), 2) as decimal(18,2))"
             " from o left join p on p.product_id = o.product_id"
         ).fetchall()
+        behavior = duck.execute(
+            "select e.event_id, e.event_type, e.occurred_at::date, count(o.order_id), epoch_us(max(o.ordered_at))"
+            " from e left join o on o.customer_id = e.customer_id and o.ordered_at <= e.occurred_at group by all"
+        ).fetchall()
     found = [(row["order_id"], row["product_sk"] != 0, row["quantity"], row["amount_usd"]) for row in lake.rows("gold.fact_sales")]
-    assert sorted(wanted) == sorted(found)
+    assert sorted(sales) == sorted(found)
+    activity = {row["event_id"]: row for row in lake.rows("silver.customer_activity")}
+    told = [(row["event_id"], row["event_type"], row["event_date"], row["orders_so_far"]) for row in lake.rows("gold.fact_behavior")]
+    assert sorted(behavior) == sorted((*event, _microseconds(activity[event[0]]["last_ordered_at"])) for event in told)
+    _assert_activity_agrees_with_history(lake, activity)
+
+
+def _microseconds(at: datetime | None) -> int | None:
+    """Since 1970: DuckDB gives instants to Python only with a package that is not here."""
+    return None if at is None else (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _assert_activity_agrees_with_history(lake: Lake, activity: dict[str, dict]) -> None:
+    """Two ways to what a customer was: silver's own, and the version that the fact points at."""
+    versions = {row["customer_sk"]: row for row in lake.rows("gold.dim_customer")}
+    for fact in lake.rows("gold.fact_behavior"):
+        was, event = versions[fact["customer_sk"]], activity[fact["event_id"]]
+        known = (was["country"], was["tier"]) if fact["customer_sk"] else (None, None)
+        assert known == (event["country"], event["tier"]), event
+
+
+def _load_source(lake: Lake, duck: duckdb.DuckDBPyConnection) -> None:
+    """o, e, r, p: sound orders and events, each once, the last rate of each day, products."""
+    orders = lake.source(
+        "select distinct order_id, customer_id, product_id, quantity, amount, currency, ordered_at from sales.orders"
+        " where not is_deleted and order_id is not null and currency in ('USD', 'EUR', 'GBP') and quantity ~ '^[0-9]+$' and amount ~ '^[0-9.]+$'"
+    )
+    events = lake.source(
+        "select distinct event_id, customer_id, event_type, occurred_at from web.customer_behavior"
+        " where event_id is not null and event_type in ('search', 'view', 'add_to_cart')"
+    )
+    products = lake.source("select distinct product_id from sales.products where not is_deleted")
+    duck.execute(
+        "create table o (order_id text, customer_id text, product_id text, quantity int, amount decimal(12,2), currency text,"
+        " ordered_at timestamptz); create table e (event_id text, customer_id text, event_type text, occurred_at timestamptz);"
+        "create table p (product_id text); create table f (currency text, rate_date date, rate decimal(18,8), published_at timestamptz)"
+    )
+    duck.executemany("insert into o values (?, ?, ?, ?, ?, ?, ?)", orders)
+    duck.executemany("insert into e values (?, ?, ?, ?)", events)
+    duck.executemany("insert into p values (?)", products)
+    duck.executemany("insert into f values (?, ?, ?, ?)", [line for line in lake.rate_lines() if line[2] != "n/a"])
+    duck.execute("create table r as select currency, rate_date, arg_max(rate, published_at) as rate from f group by all")

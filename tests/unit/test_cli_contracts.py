@@ -88,7 +88,15 @@ def test_json_holds_every_change_with_what_it_reaches(lake, tmp_path):
     assert (["bronze.customers"], ["bronze.customers"]) == (found["broken"], found["unmet"])
     (table,) = found["tables"]
     assert ("1.0.0", "2.0.0", False) == (table["before"], table["needs"], table["met"])
-    assert ["gold.dim_customer", "gold.fact_sales", "silver.customer_changes", "silver.customers"] == table["readers"]
+    readers = [
+        "gold.dim_customer",
+        "gold.fact_behavior",
+        "gold.fact_sales",
+        "silver.customer_activity",
+        "silver.customer_changes",
+        "silver.customers",
+    ]
+    assert readers == table["readers"]
     assert [["gold.dim_customer.email", "silver.customer_changes.email", "silver.customers.email"]] == [
         change["reaches"] for change in table["changes"]
     ]

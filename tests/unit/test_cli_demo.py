@@ -36,7 +36,7 @@ class FakeLaptop:
         return True
 
     def trade(self, days, *, faults):
-        return [Traded(orders=3, changed=2, deleted=1, late=1, faults=10 if faults else 0)] * days
+        return [Traded(orders=3, events=9, changed=2, deleted=1, late=1, faults=10 if faults else 0)] * days
 
 
 def test_a_fresh_lake_keeps_the_users_own_files(tmp_path):
@@ -63,12 +63,12 @@ def test_the_demo_does_not_touch_a_lake_on_the_users_own_database(tmp_path):
 
 
 def test_the_demos_questions_ask_tables_of_the_shipped_lake(tmp_path):
-    """Three answers from gold."""
+    """Four answers from gold."""
     questions = read_questions(Desk(folder=ROOT / "lake", environment="local", home=tmp_path, opener=open_lake))
 
-    assert 3 == len(questions)
+    assert 4 == len(questions)
     assert all("gold." in question.sql and question.title.endswith("?") for question in questions)
-    assert QUESTIONS.read_text().count("-- ") == 3
+    assert QUESTIONS.read_text().count("-- ") == 4
 
 
 def test_another_lake_is_told_before_anything_is_wiped(tmp_path):
@@ -90,7 +90,7 @@ def test_trade_tells_each_day(tmp_path, monkeypatch):
 
     told = desk.sluice("shop", "trade", "--days", "2", "--faults", "--json")
 
-    assert [{"orders": 3, "changed": 2, "deleted": 1, "late": 1, "faults": 10}] * 2 == json.loads(told.stdout)
+    assert [{"orders": 3, "events": 9, "changed": 2, "deleted": 1, "late": 1, "faults": 10}] * 2 == json.loads(told.stdout)
     assert "late" in desk.sluice("shop", "trade").stdout
 
 

@@ -14,7 +14,7 @@ from compiler.diff_rules import compare_rules
 from compiler.diff_tables import changes_of
 from shared.core.verdict import within
 from shared.spec.lake import Limit, Rule
-from tests.unit.compiler_refusals import CUSTOMERS, DIM, FACT, FACT_AFFECTED, FACT_SQL, GOOD, ORDERS, S_ORDERS, copied, edit
+from tests.unit.compiler_refusals import CUSTOMERS, DIM, FACT, FACT_AFFECTED, FACT_SQL, GOOD, ORDERS, S_ORDERS, TOML, copied, edit
 
 PRODUCTS, S_PRODUCTS, DIM_PRODUCT, DIM_PRODUCT_SQL = "bronze/products.yaml", "silver/products.yaml", "gold/dim_product.yaml", "gold/dim_product.sql"
 NOTE = "      - {name: note, logicalType: string, physicalType: string%s}\n"
@@ -114,7 +114,10 @@ EDITS = {
         ("bronze.products", COMPATIBLE, "source: widening changed"),
     ),
     "another warehouse": (
-        [(PRODUCTS, "type: postgres, environment: prod", "type: snowflake, account: a, warehouse: w, environment: prod")],
+        [
+            (TOML, 'shop = "sluice/prod/shop"', 'shop = "sluice/prod/shop", flake = "sluice/prod/flake"'),
+            (PRODUCTS, "shop, type: postgres, environment: prod", "flake, type: snowflake, account: a, warehouse: w, environment: prod"),
+        ],
         ("bronze.products", COMPATIBLE, "source: servers.prod changed"),
     ),
     "another host": ([(PRODUCTS, "host: shop.example.com", "host: db.example.com")], ("bronze.products", COMPATIBLE, "source: servers.prod changed")),

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from compiler import compile_lake
 from compiler.odcs import json_schema
 from shared.spec.lake import Parallel
-from tests.unit.compiler_refusals import ORDERS, copied, edit
+from tests.unit.compiler_refusals import ORDERS, TOML, Wrong, assert_refused, copied, edit
 
 PROD = "{server: shop, type: postgres, environment: prod, host: shop.example.com, port: 5432, database: shop, schema: sales}"
 
@@ -31,7 +31,8 @@ PROD = "{server: shop, type: postgres, environment: prod, host: shop.example.com
 def test_a_server_of_each_type_says_where_it_is(tmp_path, written, place):
     """What the service itself fixes (host by account, port) need not be written; what is written stays, and is ODCS."""
     lake = copied(tmp_path)
-    edit(lake / ORDERS, PROD, f"{{server: shop, {written}}}")
+    edit(lake / ORDERS, PROD, f"{{server: warehouse, {written}}}")
+    edit(lake / TOML, 'shop = "sluice/prod/shop"', 'shop = "sluice/prod/shop", warehouse = "sluice/prod/warehouse"')
 
     source = compile_lake(lake).table("bronze.orders").source
 
@@ -50,3 +51,11 @@ def test_parallel_reads_and_widening_are_the_contracts_own_words(tmp_path):
 
     assert (None, "refuse") == (silent.parallel, silent.widening)
     assert (Parallel(column="updated_at", parts=8), "accept") == (told.parallel, told.widening)
+
+
+def test_one_name_is_one_kind_of_server(tmp_path):
+    """Two kinds under one name would share one secret, and whatever is asked by name, as a laptop's stand-in, would be the wrong one for a table."""
+    warehouse = "{server: shop, type: redshift, environment: prod, host: dwh.example.com, database: dev, schema: sales}"
+    message = "server 'shop' of environment 'prod' is of type redshift here and postgres in"
+
+    assert_refused(Wrong("type", ORDERS, PROD, warehouse, warehouse, message, "Name the two differently"), tmp_path)
