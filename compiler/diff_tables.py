@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from compiler.diff_rules import compare_rules
-from compiler.draft import LEVELS
 from compiler.hashes import contract_hash
 from compiler.sql import normalised
 from shared.spec.codec import to_json
-from shared.spec.lake import Column, Rule, Source, Table
+from shared.spec.lake import LEVELS, Column, Rule, Source, Table
 from shared.spec.stored_types import is_widened
 
 Weight = Literal["breaking", "compatible", "words"]

@@ -91,6 +91,7 @@ class ComputeStack(Stack):
 
     def _job(self, stage: Stage, access: Access, lake: Lake, library: assets.Asset, security: glue.CfnSecurityConfiguration) -> glue.CfnJob:
         environment, label = self._holdings.environment, stage.title()
+        workers = environment.workers_of(stage)
         script = assets.Asset(self, f"{label}Script", path=str(ROOT / "glue_jobs" / f"{stage}.py"))
         log_prefix = f"/aws-glue/{environment.job(stage)}"
         drivers = self._drivers(lake) if stage == "ingest" else ()
@@ -105,13 +106,14 @@ class ComputeStack(Stack):
             command=glue.CfnJob.JobCommandProperty(name="glueetl", python_version="3", script_location=script.s3_object_url),
             default_arguments=default_arguments(
                 environment,
+                stage,
                 extra_py_files=library.s3_object_url,
                 log_prefix=log_prefix,
                 extra_jars=[driver.s3_object_url for driver in drivers],
             ),
-            worker_type=environment.workers.type,
-            number_of_workers=environment.workers.count,
-            timeout=environment.workers.timeout_minutes,
+            worker_type=workers.type,
+            number_of_workers=workers.count,
+            timeout=workers.timeout_minutes,
             # Only Step Functions repeats, and only what waiting helps.
             max_retries=0,
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=len(groups(lake, stage)) + SPARE_RUNS),

@@ -5,6 +5,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 
 from shared.spec.environment import Environment, Workers
+from shared.spec.lake import Stage
 
 # A Glue run waits for capacity and starts before its own timeout counts; the state that started it must outlast both.
 START_UP_SECONDS = 900
@@ -37,19 +38,20 @@ def log_retention(environment: Environment) -> logs.RetentionDays:
     return retention
 
 
-def cores(environment: Environment) -> int:
-    """Executor cores of a job at full size: one of its workers is the driver."""
-    workers: Workers = environment.workers
-    if workers.type not in CORES:
-        raise BadEnvironment(
-            f"environments.{environment.name}: workers.type = '{workers.type}' is not a Glue worker; write one of {', '.join(CORES)}"
-        )
-    return CORES[workers.type] * (workers.count - 1)
+def sizes(environment: Environment, stage: Stage) -> tuple[Workers, ...]:
+    """Of every Glue run that a stage may start: its job's own and its groups'."""
+    return (environment.workers_of(stage), *(size for key, size in environment.groups.items() if key.startswith(f"{stage}.")))
+
+
+def cores(environment: Environment, stage: Stage) -> int:
+    """Executor cores of the stage's largest run at full size: one of its workers is the driver. Smaller ones coalesce what they do not need."""
+    return max(CORES[size.type] * (size.count - 1) for size in sizes(environment, stage))
 
 
 def job_state_seconds(environment: Environment) -> int:
-    """Timeout of a state that runs a Glue job: above the job's own."""
-    return environment.workers.timeout_minutes * 60 + START_UP_SECONDS
+    """Timeout of a state that runs a Glue job: above that of any job."""
+    minutes = max(size.timeout_minutes for size in (environment.workers, *environment.groups.values()))
+    return minutes * 60 + START_UP_SECONDS
 
 
 def machine_seconds(environment: Environment) -> int:
@@ -75,5 +77,9 @@ _RETENTION = {
     731: logs.RetentionDays.TWO_YEARS,
     1096: logs.RetentionDays.THREE_YEARS,
     1827: logs.RetentionDays.FIVE_YEARS,
+    2192: logs.RetentionDays.SIX_YEARS,
+    2557: logs.RetentionDays.SEVEN_YEARS,
+    2922: logs.RetentionDays.EIGHT_YEARS,
+    3288: logs.RetentionDays.NINE_YEARS,
     3653: logs.RetentionDays.TEN_YEARS,
 }

@@ -20,7 +20,7 @@ from infra.bundling import ROOT
 from infra.roles import job_arn
 from infra.settings import cdk_environment, job_state_seconds, log_retention, machine_seconds, removal_policy
 from shared.spec.environment import Environment, Schedule
-from shared.spec.lake import Stage
+from shared.spec.lake import STAGE_OF, Stage
 
 DEFINITION = ROOT / "step_functions" / "lake.asl.json"
 # A schedule need not strike to the second; a run that could not be started is tried again for an hour, then kept in the queue.
@@ -136,9 +136,27 @@ class WorkflowStack(Stack):
 
 
 def definition(environment: Environment) -> str:
-    """The state machine's text with this environment's timeouts: numbers, which CloudFormation's own substitution cannot give to a JSON file."""
+    """The state machine's text with this environment's timeouts and workers, which CloudFormation's own substitution cannot give to a JSON file."""
     text = DEFINITION.read_text(encoding="utf-8")
     seconds = {"${JobStateSeconds}": job_state_seconds(environment), "${MachineSeconds}": machine_seconds(environment)}
     for name, value in seconds.items():
         text = text.replace(f'"{name}"', str(value))
+    for name, expression in _workers(environment).items():
+        text = text.replace(f"${{{name}}}", expression)
     return text
+
+
+def _workers(environment: Environment) -> Mapping[str, str]:
+    """JSONata over a group's name: a run is given its group's workers, since a job has only those of its stage."""
+    found: dict[str, str] = {}
+    for stage in STAGE_OF.values():
+        sizes = {key.partition(".")[2]: size for key, size in environment.groups.items() if key.startswith(f"{stage}.")}
+        usual, label = environment.workers_of(stage), stage.title()
+        found[f"{label}WorkerType"] = _by_group({group: f"'{size.type}'" for group, size in sizes.items()}, f"'{usual.type}'")
+        found[f"{label}WorkerCount"] = _by_group({group: str(size.count) for group, size in sizes.items()}, str(usual.count))
+        found[f"{label}Minutes"] = _by_group({group: str(size.timeout_minutes) for group, size in sizes.items()}, str(usual.timeout_minutes))
+    return found
+
+
+def _by_group(values: Mapping[str, str], otherwise: str) -> str:
+    return "".join(f"$states.input = '{group}' ? {value} : " for group, value in values.items()) + otherwise

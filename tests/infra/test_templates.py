@@ -142,10 +142,9 @@ def test_every_job_is_glue_6_sized_by_the_environment(assembly):
     """The version is never CloudFormation's default, and a job is never repeated by Glue."""
     for name, worker, count in (("local", "G.1X", 2), ("prod", "G.2X", 10)):
         assert {"ingest", "refine", "stage", "publish"} == set(jobs(assembly, name))
-        for job in jobs(assembly, name).values():
-            assert ("6.0", worker, count, 60, 0) == tuple(
-                job[key] for key in ("GlueVersion", "WorkerType", "NumberOfWorkers", "Timeout", "MaxRetries")
-            )
+        for stage, job in jobs(assembly, name).items():
+            size = ("G.1X", 3, 30) if (name, stage) == ("prod", "publish") else (worker, count, 60)
+            assert ("6.0", *size, 0) == tuple(job[key] for key in ("GlueVersion", "WorkerType", "NumberOfWorkers", "Timeout", "MaxRetries"))
             assert {"Ref": "JobSecurity"} == job["SecurityConfiguration"]
 
 
@@ -171,6 +170,14 @@ def test_a_job_is_started_with_delta_and_utc(assembly):
             given[name] for name in ("--environment", "--datalake-formats", "--enable-auto-scaling", "--enable-metrics")
         )
         assert given["--extra-py-files"].endswith(".zip")
+
+
+def test_partitions_follow_the_largest_run_of_a_stage(assembly):
+    """Settings come with the job, and a group's run may be larger than its job: what a small run does not need, Spark coalesces."""
+    made = {stage: job["DefaultArguments"]["--conf"] for stage, job in jobs(assembly, "prod").items()}
+
+    found = {stage: conf.split("spark.sql.shuffle.partitions=")[1].split()[0] for stage, conf in made.items()}
+    assert {"ingest": "304", "refine": "72", "stage": "72", "publish": "8"} == found
 
 
 def test_ingest_alone_takes_the_drivers_of_its_sources_along(assembly):
@@ -229,7 +236,7 @@ def test_a_state_outlasts_what_it_waits_for(assembly, name):
             step = state["Arguments"]["FunctionName"].removeprefix("${").removesuffix("Function}").lower()
             assert state["TimeoutSeconds"] > functions[f"sluice-{name}-{step}"]
     assert 5 == len(waits)
-    assert min(waits) > jobs(assembly, name)["ingest"]["Timeout"] * 60
+    assert min(waits) > {"local": 60, "prod": 240}[name] * 60
     assert text["TimeoutSeconds"] > sum(state["TimeoutSeconds"] for state in found.values())
 
 

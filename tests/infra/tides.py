@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 from shared.spec.environment import Environment, Schedule, Secrets, Workers
 from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
 
+SIZED = {"ingest.slow": Workers(type="G.4X", count=20, timeout_minutes=240), "publish": Workers(type="G.1X", count=3, timeout_minutes=30)}
 
-def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2):
+
+def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2, groups=None):
     return Environment(
         name=name,
         account=account,
@@ -15,6 +17,7 @@ def environment(name="local", *, account="000000000000", keeps_data=False, sched
         max_windows=12,
         log_retention_days=30,
         workers=Workers(type=worker, count=count, timeout_minutes=60),
+        groups=groups or {},
         schedule=Schedule(expression="cron(0 4 * * ? *)", time_zone="Europe/Berlin", enabled=enabled) if schedule else None,
         secrets=Secrets(mask_key=f"sluice/{name}/mask-key", servers={"tower": f"sluice/{name}/tower"}),
     )
@@ -29,7 +32,7 @@ def lake():
     environments = [
         environment(),
         environment("dev", account="111111111111", enabled=True),
-        environment("prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10),
+        environment("prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10, groups=SIZED),
     ]
     return Lake(tables=(tides, gauges, merged, daily), environments={one.name: one for one in environments})
 
