@@ -12,12 +12,13 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from infra.access import FUNCTIONS, JOBS, Access, Function
-from infra.acknowledgements import accept
+from infra.acknowledgements import accept, accept_stars
 from infra.bundling import ROOT, Bundles
 from infra.drivers import driver_jars
 from infra.glue_arguments import default_arguments
 from infra.roles import Holdings, grant, job_arn
-from infra.settings import cdk_environment, log_retention, removal_policy
+from infra.settings import cdk_environment
+from infra.storage import job_logs, log_groups
 from shared.spec.lake import Lake, Stage
 
 # Spark 4.1.1, Python 3.13, Delta 4.2.0. Explicit: CloudFormation's own default is years old.
@@ -56,9 +57,8 @@ class ComputeStack(Stack):
 
     def _function(self, name: Function, access: Access, code: lambda_.Code) -> lambda_.Function:
         environment, size, label = self._holdings.environment, SIZES[name], name.title()
-        log_group = self._log_group(f"{label}Logs", f"/aws/lambda/{environment.function(name)}")
         role = iam.Role(self, f"{label}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
+        log_group = self._log_group(f"{label}Logs", role)
         grant(role, access, self._holdings)
         function = lambda_.Function(
             self,
@@ -93,9 +93,8 @@ class ComputeStack(Stack):
         environment, label = self._holdings.environment, stage.title()
         workers = environment.workers_of(stage)
         script = assets.Asset(self, f"{label}Script", path=str(ROOT / "glue_jobs" / f"{stage}.py"))
-        log_prefix = f"/aws-glue/{environment.job(stage)}"
         drivers = self._drivers(lake) if stage == "ingest" else ()
-        role = self._job_role(stage, access, (script, library, *drivers), log_prefix)
+        role = self._job_role(stage, access, (script, library, *drivers))
         job = glue.CfnJob(
             self,
             f"{label}Job",
@@ -108,7 +107,7 @@ class ComputeStack(Stack):
                 environment,
                 stage,
                 extra_py_files=library.s3_object_url,
-                log_prefix=log_prefix,
+                log_prefix=job_logs(environment, stage),
                 extra_jars=[driver.s3_object_url for driver in drivers],
             ),
             worker_type=workers.type,
@@ -126,11 +125,11 @@ class ComputeStack(Stack):
         jars = driver_jars(lake, self._holdings.environment.name)
         return tuple(assets.Asset(self, f"Driver{position}", path=str(jar)) for position, jar in enumerate(jars))
 
-    def _job_role(self, stage: Stage, access: Access, code: tuple[assets.Asset, ...], log_prefix: str) -> iam.Role:
+    def _job_role(self, stage: Stage, access: Access, code: tuple[assets.Asset, ...]) -> iam.Role:
         label = stage.title()
         role = iam.Role(self, f"{label}JobRole", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
         for stream in ("error", "output"):
-            self._log_group(f"{label}{stream.title()}Logs", f"{log_prefix}/{stream}").grant_write(role)
+            self._log_group(f"{label}{stream.title()}Logs", role)
         grant(role, access, self._holdings)
         own = job_arn(role, self._holdings.environment, stage)
         role.add_to_policy(iam.PolicyStatement(sid="AskForTwins", actions=["glue:GetJobRun"], resources=[own]))
@@ -143,16 +142,12 @@ class ComputeStack(Stack):
         accept(role, "AwsSolutions-IAM5[Resource::*]", "cloudwatch:PutMetricData takes no resource; the condition holds it to Glue's own namespace.")
         return role
 
-    def _log_group(self, label: str, name: str) -> logs.LogGroup:
-        environment = self._holdings.environment
-        return logs.LogGroup(
-            self,
-            label,
-            log_group_name=name,
-            retention=log_retention(environment),
-            encryption_key=self._holdings.key,
-            removal_policy=removal_policy(environment),
-        )
+    def _log_group(self, label: str, role: iam.Role) -> logs.ILogGroup:
+        """One of the storage stack's, which the role may write."""
+        group = logs.LogGroup.from_log_group_name(self, label, log_groups(self._holdings.environment)[label])
+        group.grant_write(role)
+        accept_stars(role, [group.log_group_arn], "The star ends a log group: its streams come and go.")
+        return group
 
 
 def groups(lake: Lake, stage: Stage) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from aws_cdk import Environment as CdkEnvironment
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
+from constructs import Construct
 
 from shared.spec.environment import Environment, Workers
 from shared.spec.lake import Stage
@@ -12,6 +13,7 @@ START_UP_SECONDS = 900
 # Recovery's publish, then ingest, refine, stage, publish.
 GLUE_STATES = 5
 LAMBDAS_SECONDS = 3600
+DELETE = "delete_data"
 
 CORES = {"G.025X": 2, "G.1X": 4, "G.2X": 8, "G.4X": 16, "G.8X": 32, "G.12X": 48, "G.16X": 64, "R.1X": 4, "R.2X": 8, "R.4X": 16, "R.8X": 32}
 
@@ -24,8 +26,32 @@ def cdk_environment(environment: Environment) -> CdkEnvironment:
     return CdkEnvironment(account=environment.account, region=environment.region)
 
 
-def removal_policy(environment: Environment) -> RemovalPolicy:
-    return RemovalPolicy.RETAIN if environment.keeps_data else RemovalPolicy.DESTROY
+def removal_policy(scope: Construct, environment: Environment) -> RemovalPolicy:
+    """What becomes of data when its stack is deleted: kept, but for what a first deployment made before it failed; deleted only by two keys."""
+    return RemovalPolicy.DESTROY if deletes_data(scope, environment) else RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
+
+def deletes_data(scope: Construct, environment: Environment) -> bool:
+    """Two keys: the environment does not keep its data, and `-c delete_data=<its name>` says so once more."""
+    return not environment.keeps_data and environment.name in named_for_deletion(scope)
+
+
+def named_for_deletion(scope: Construct) -> frozenset[str]:
+    """The environments that `-c delete_data=…` names, with commas between them."""
+    return frozenset(name for name in str(scope.node.try_get_context(DELETE) or "").split(",") if name)
+
+
+def kept_after_all(scope: Construct, environment: Environment) -> str | None:
+    """What to tell somebody who has turned one key of two."""
+    if environment.keeps_data:
+        written = f"environments.{environment.name} keeps_data = true wins over -c {DELETE}={environment.name}: its data is kept"
+        return written if environment.name in named_for_deletion(scope) else None
+    if deletes_data(scope, environment):
+        return None
+    return (
+        f"{environment.prefix}: keeps_data = false alone deletes nothing: bucket, state and logs outlive their stacks. To have them deleted, deploy "
+        f"with -c {DELETE}={environment.name}, then destroy (runbooks/delete-an-environment.md)"
+    )
 
 
 def log_retention(environment: Environment) -> logs.RetentionDays:

@@ -18,7 +18,8 @@ from infra.access import Function
 from infra.acknowledgements import accept
 from infra.bundling import ROOT
 from infra.roles import job_arn
-from infra.settings import cdk_environment, job_state_seconds, log_retention, machine_seconds, removal_policy
+from infra.settings import cdk_environment, job_state_seconds, machine_seconds, removal_policy
+from infra.storage import log_groups
 from shared.spec.environment import Environment, Schedule
 from shared.spec.lake import STAGE_OF, Stage
 
@@ -42,22 +43,15 @@ class WorkflowStack(Stack):
         jobs: Mapping[Stage, glue.CfnJob],
     ) -> None:
         super().__init__(scope, f"{environment.prefix}-workflow", env=cdk_environment(environment), termination_protection=environment.keeps_data)
-        self.machine = self._machine(environment, key, functions, jobs)
+        self.machine = self._machine(environment, functions, jobs)
         if environment.schedule is not None:
             self._schedule(environment, environment.schedule, key)
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
 
     def _machine(
-        self, environment: Environment, key: kms.IKey, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]
+        self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]
     ) -> sfn.StateMachine:
-        log_group = logs.LogGroup(
-            self,
-            "MachineLogs",
-            log_group_name=f"/aws/vendedlogs/states/{environment.state_machine}",
-            retention=log_retention(environment),
-            encryption_key=key,
-            removal_policy=removal_policy(environment),
-        )
+        log_group = logs.LogGroup.from_log_group_name(self, "MachineLogs", log_groups(environment)["MachineLogs"])
         functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in functions.items()}
         jobs_by_name = {f"{stage.title()}Job": job.ref for stage, job in jobs.items()}
         return sfn.StateMachine(
@@ -103,7 +97,7 @@ class WorkflowStack(Stack):
             encryption_master_key=key,
             enforce_ssl=True,
             retention_period=Duration.days(14),
-            removal_policy=removal_policy(environment),
+            removal_policy=removal_policy(self, environment),
         )
         accept(missed, "AwsSolutions-SQS3", "This is the dead-letter queue.")
         role = iam.Role(self, "ScheduleRole", assumed_by=self._scheduler(environment))

@@ -1,5 +1,7 @@
 """Who may do what, read from the policies themselves. The emulator evaluates none of them."""
 
+import re
+
 import pytest
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
@@ -177,16 +179,16 @@ def test_no_action_holds_a_star(statements):
 
 
 def test_a_bare_star_stands_only_where_aws_knows_no_resource(statements):
-    """Every other star ends a folder of the lake's bucket or of a source, or the name of an execution."""
+    """Every other star ends a folder of the lake's bucket or of a source, the name of an execution, or a log group of the role's own."""
     for step, held in statements.items():
         for one in held:
             for resource in listed(one["Resource"]):
                 if resource == "*":
                     assert set(listed(one["Action"])) <= WITHOUT_RESOURCES, step
                 elif isinstance(resource, str) and "*" in resource:
-                    assert resource.startswith((BUCKET, f"{DROP}/prod/gauges/*", "arn:aws:states:eu-west-1:222222222222:execution:sluice-prod:")), (
-                        step
-                    )
+                    own = rf"arn:aws:logs:eu-west-1:222222222222:log-group:/aws(/lambda|-glue)/sluice-prod-{step}(/error|/output)?:\*"
+                    executions = "arn:aws:states:eu-west-1:222222222222:execution:sluice-prod:"
+                    assert resource.startswith((BUCKET, f"{DROP}/prod/gauges/*", executions)) or re.fullmatch(own, resource), step
 
 
 def test_a_star_without_a_reason_stops_the_synthesis(tmp_path):

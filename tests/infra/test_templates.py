@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from infra.settings import BadEnvironment, log_retention
-from tests.infra.conftest import synthesize
+from infra.lakehouse import DataIsKept, chosen_environments, new_app
+from infra.settings import BadEnvironment, deletes_data, kept_after_all, log_retention
+from infra.storage import StorageStack
+from shared.spec.lake import UnknownTable
+from tests.infra.conftest import Assembly, synthesize
 from tests.infra.tides import environment, lake
 
 PARTS = ("storage", "catalogue", "compute", "workflow")
@@ -47,7 +51,7 @@ def tasks(states):
 
 def test_the_bucket_is_encrypted_private_and_versioned(local):
     """A deleted or overwritten object can be had back, and nobody outside reads any."""
-    (bucket,) = local("storage", "AWS::S3::Bucket")
+    bucket = local("storage", "AWS::S3::Bucket")[1]
 
     (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert ("aws:kms", True) == (encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"], encryption["BucketKeyEnabled"])
@@ -56,23 +60,38 @@ def test_the_bucket_is_encrypted_private_and_versioned(local):
     assert 4 == len(bucket["PublicAccessBlockConfiguration"])
 
 
-def test_the_bucket_speaks_tls_only(local):
+def test_the_buckets_speak_tls_only(local):
     """A request over plain http, or by TLS below 1.2, is denied."""
-    (policy,) = local("storage", "AWS::S3::BucketPolicy")
-
-    denied = [statement["Condition"] for statement in policy["PolicyDocument"]["Statement"] if statement["Effect"] == "Deny"]
-    assert {"Bool": {"aws:SecureTransport": "false"}} in denied
-    assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied
+    for policy in local("storage", "AWS::S3::BucketPolicy"):
+        denied = [statement["Condition"] for statement in policy["PolicyDocument"]["Statement"] if statement["Effect"] == "Deny"]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in denied
+        assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied
 
 
 def test_only_staged_change_sets_expire(local):
-    """No lifecycle rule may ever touch a table, its log, evidence or a plan."""
-    (bucket,) = local("storage", "AWS::S3::Bucket")
+    """No lifecycle rule may ever touch a live object of a table, its log, evidence or a plan; what was overwritten can be had back a while."""
+    bucket = local("storage", "AWS::S3::Bucket")[1]
 
     rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
-    expiring = [rule for rule in rules.values() if {"ExpirationInDays", "NoncurrentVersionExpiration"} & set(rule)]
-    assert ["_staging/"] == [rule["Prefix"] for rule in expiring]
+    assert {"staging", "undo", "broken-uploads"} == set(rules)
+    assert ["_staging/"] == [rule["Prefix"] for rule in rules.values() if "ExpirationInDays" in rule]
+    assert {"Id", "Status", "NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"} == set(rules["undo"])
+    assert {"NoncurrentDays": 30} == rules["undo"]["NoncurrentVersionExpiration"]
     assert {"Id", "Status", "AbortIncompleteMultipartUpload"} == set(rules["broken-uploads"])
+
+
+def test_who_read_what_is_logged(local):
+    """S3 delivers for this bucket of this account alone, and the logs end when the others do."""
+    logs, lake = local("storage", "AWS::S3::Bucket")
+    policies = {policy["Bucket"]["Ref"]: policy["PolicyDocument"]["Statement"] for policy in local("storage", "AWS::S3::BucketPolicy")}
+
+    assert {"DestinationBucketName": {"Ref": "AccessLogs8B620ECA"}, "LogFilePrefix": "lake/"} == lake["LoggingConfiguration"]
+    (allowed,) = [statement for statement in policies["AccessLogs8B620ECA"] if statement["Effect"] == "Allow"]
+    assert {"Service": "logging.s3.amazonaws.com"} == allowed["Principal"]
+    assert {"aws:SourceArn": {"Fn::GetAtt": ["Lake5F1B88EA", "Arn"]}} == allowed["Condition"]["ArnLike"]
+    assert {"aws:SourceAccount": "000000000000"} == allowed["Condition"]["StringEquals"]
+    assert [30] == [rule["ExpirationInDays"] for rule in logs["LifecycleConfiguration"]["Rules"]]
+    assert all(logs["PublicAccessBlockConfiguration"].values())
 
 
 def test_the_state_table_can_be_recovered_to_any_second(local):
@@ -85,41 +104,110 @@ def test_the_state_table_can_be_recovered_to_any_second(local):
     assert "PAY_PER_REQUEST" == table["BillingMode"]
 
 
-def test_what_keeps_data_outlives_its_stack(assembly):
-    """In prod neither a deleted stack nor a deleted table takes data along."""
-    for name, policy, protected in (("local", "Delete", False), ("prod", "Retain", True)):
-        kept = [one for one in assembly.template(name, "storage")["Resources"].values() if one["Type"] in ("AWS::S3::Bucket", "AWS::DynamoDB::Table")]
-        (table,) = assembly.properties(name, "storage", "AWS::DynamoDB::Table")
+# ---- what is kept
 
-        assert {policy} == {one["DeletionPolicy"] for one in kept}
-        assert protected == table["DeletionProtectionEnabled"]
+STATEFUL = {"AWS::S3::Bucket", "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::Logs::LogGroup"}
+
+
+def test_what_cannot_be_computed_again_stands_in_one_stack(assembly):
+    """The others can be deleted and deployed anew."""
+    holding = {part for part in PARTS if STATEFUL & {one["Type"] for one in assembly.template("prod", part)["Resources"].values()}}
+
+    assert {"storage"} == holding
+
+
+def test_nothing_that_holds_data_is_ever_renamed(assembly):
+    """CloudFormation makes a resource anew whose logical id changes: a bucket of a new id is an empty lake. This list may grow and nothing else."""
+    kept = {id: one["Type"].split("::")[-1] for id, one in assembly.template("prod", "storage")["Resources"].items() if one["Type"] in STATEFUL}
+
+    assert {
+        "Key961B73FD": "Key",
+        "AccessLogs8B620ECA": "Bucket",
+        "Lake5F1B88EA": "Bucket",
+        "State1C20CC9A": "Table",
+    } == {id: kind for id, kind in kept.items() if kind != "LogGroup"}
+    assert 14 == sum(kind == "LogGroup" for kind in kept.values())
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "prod"])
+def test_no_stack_takes_data_along_by_itself(assembly, name):
+    """Not even where keeps_data is false: one key of two is a slip. What a failed first deployment made goes, so that it can be repeated."""
+    policies = {
+        (one["DeletionPolicy"], one["UpdateReplacePolicy"])
+        for one in assembly.template(name, "storage")["Resources"].values()
+        if one["Type"] in STATEFUL
+    }
+    (table,) = assembly.properties(name, "storage", "AWS::DynamoDB::Table")
+    protected = {artifact["properties"].get("terminationProtection", False) for artifact in assembly.stacks(name)}
+
+    assert {("RetainExceptOnCreate", "Retain")} == policies
+    assert {name == "prod"} == protected
+    assert (name == "prod") == table["DeletionProtectionEnabled"]
+
+
+def test_two_keys_delete_data(tmp_path):
+    """The environment's own setting, and its name on the command line."""
+    app = new_app(str(tmp_path), delete_data="dev")
+    StorageStack(app, environment=environment("dev"))
+    app.synth()
+
+    template = Assembly(tmp_path).template("dev", "storage")
+    assert {"Delete"} == {one["DeletionPolicy"] for one in template["Resources"].values() if one["Type"] in STATEFUL}
+
+
+@pytest.mark.parametrize(
+    ("keeps_data", "named", "told"),
+    [
+        (False, "", r"keeps_data = false alone deletes nothing.*-c delete_data=dev"),
+        (False, "prod", r"keeps_data = false alone deletes nothing.*-c delete_data=dev"),
+        (True, "dev,prod", r"environments.dev keeps_data = true wins"),
+        (True, "", None),
+        (False, "prod,dev", None),
+    ],
+)
+def test_one_key_keeps_data_and_says_what_the_other_is(keeps_data, named, told):
+    """Whoever wanted it deleted learns how; whoever did not lost nothing."""
+    app = new_app(delete_data=named)
+
+    said = kept_after_all(app, environment("dev", keeps_data=keeps_data))
+
+    assert (told is None) == (said is None)
+    assert told is None or re.search(told, said)
+    assert deletes_data(app, environment("dev", keeps_data=keeps_data)) == (not keeps_data and said is None)
+
+
+def test_an_environment_that_is_not_there_is_no_key():
+    """A slip of the pen must not read as done."""
+    with pytest.raises(UnknownTable, match="prood is not an environment of this lake; there are local, dev, prod"):
+        chosen_environments(new_app(delete_data="prood"), lake())
 
 
 def test_the_key_rotates(local):
-    """One key per lake; CloudWatch may use it for this lake's log groups only."""
+    """One key per lake."""
     (key,) = local("storage", "AWS::KMS::Key")
 
     assert key["EnableKeyRotation"]
-    (logs,) = [statement for statement in key["KeyPolicy"]["Statement"] if statement.get("Sid") == "LogsOfThisLake"]
-    assert all("sluice-local" in arn for arn in logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"])
 
 
 # ---- logs
 
 
-@pytest.mark.parametrize("part", ["compute", "workflow"])
-def test_every_log_group_is_encrypted_and_ends(local, part):
-    """Logs are kept as long as the environment says, under the lake's key."""
-    groups = local(part, "AWS::Logs::LogGroup")
+def test_every_log_group_is_encrypted_and_ends(local):
+    """Logs are kept as long as the environment says, under the lake's key, which CloudWatch may use for these groups alone."""
+    groups = local("storage", "AWS::Logs::LogGroup")
+    (key,) = local("storage", "AWS::KMS::Key")
 
-    assert groups
+    assert 14 == len(groups)
     assert {30} == {group["RetentionInDays"] for group in groups}
-    assert all(group["KmsKeyId"]["Fn::ImportValue"].startswith(KEY) for group in groups)
+    assert {"Fn::GetAtt": ["Key961B73FD", "Arn"]} == groups[0]["KmsKeyId"]
+    (logs,) = [statement for statement in key["KeyPolicy"]["Statement"] if statement.get("Sid") == "LogsOfThisLake"]
+    allowed = {arn.split(":log-group:")[1] for arn in logs["Condition"]["ArnLike"]["kms:EncryptionContext:aws:logs:arn"]}
+    assert {group["LogGroupName"] for group in groups} == allowed
 
 
 def test_every_function_and_job_logs_to_a_group_of_ours(assembly):
     """A group that AWS makes by itself is unencrypted and never ends."""
-    groups = {group["LogGroupName"] for group in assembly.properties("local", "compute", "AWS::Logs::LogGroup")}
+    groups = {group["LogGroupName"] for group in assembly.properties("local", "storage", "AWS::Logs::LogGroup")}
 
     for function in assembly.properties("local", "compute", "AWS::Lambda::Function"):
         assert f"/aws/lambda/{function['FunctionName']}" in groups
@@ -309,7 +397,8 @@ def test_an_environment_without_schedule_has_none(tmp_path):
     """It is started by hand; no role, queue or rule is left over."""
     by_hand = dataclasses.replace(lake(), environments={"local": environment(schedule=False)})
 
-    template = synthesize(tmp_path, made=by_hand).template("local", "workflow")
+    with pytest.warns(DataIsKept, match="-c delete_data=local"):
+        template = synthesize(tmp_path, made=by_hand).template("local", "workflow")
 
     types = {one["Type"] for one in template["Resources"].values()}
     assert not types & {"AWS::Scheduler::Schedule", "AWS::SQS::Queue"}
@@ -331,7 +420,7 @@ def test_cfn_lint_finds_nothing(assembly):
         "--ignore-checks",
         "W3005",
         "--",
-        *map(str, sorted(assembly.folder.glob("*.template.json"))),
+        *map(str, templates),
     ]
 
     done = subprocess.run(linter, capture_output=True, text=True, check=False)
