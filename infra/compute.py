@@ -16,6 +16,7 @@ from infra.acknowledgements import accept, accept_stars
 from infra.bundling import ROOT, Bundles
 from infra.drivers import driver_jars
 from infra.glue_arguments import default_arguments
+from infra.network import NetworkStack
 from infra.roles import Holdings, grant, job_arn
 from infra.settings import cdk_environment
 from infra.storage import job_logs, log_groups
@@ -45,10 +46,11 @@ SIZES: Mapping[Function, FunctionSize] = {
 class ComputeStack(Stack):
     """Lambdas and Glue jobs, by the names of their steps."""
 
-    def __init__(self, scope: Construct, *, lake: Lake, holdings: Holdings, bundles: Bundles) -> None:
+    def __init__(self, scope: Construct, *, lake: Lake, holdings: Holdings, bundles: Bundles, network: NetworkStack | None = None) -> None:
         environment = holdings.environment
         super().__init__(scope, f"{environment.prefix}-compute", env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self._holdings = holdings
+        self._network = network
         code = lambda_.Code.from_asset(str(bundles.functions))
         self.functions = {name: self._function(name, access, code) for name, access in FUNCTIONS.items()}
         security = self._security()
@@ -95,6 +97,7 @@ class ComputeStack(Stack):
         script = assets.Asset(self, f"{label}Script", path=str(ROOT / "glue_jobs" / f"{stage}.py"))
         drivers = self._drivers(lake) if stage == "ingest" else ()
         role = self._job_role(stage, access, (script, library, *drivers))
+        placed = self._placed(stage, role)
         job = glue.CfnJob(
             self,
             f"{label}Job",
@@ -117,9 +120,17 @@ class ComputeStack(Stack):
             max_retries=0,
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=len(groups(lake, stage)) + SPARE_RUNS),
             security_configuration=security.ref,
+            connections=placed,
         )
         job.node.add_dependency(role)
         return job
+
+    def _placed(self, stage: Stage, role: iam.Role) -> glue.CfnJob.ConnectionsListProperty | None:
+        """The place in a VPC of the one job that speaks to databases."""
+        if self._network is None or stage != "ingest":
+            return None
+        self._network.let_in(role)
+        return glue.CfnJob.ConnectionsListProperty(connections=[self._network.connection_name])
 
     def _drivers(self, lake: Lake) -> tuple[assets.Asset, ...]:
         jars = driver_jars(lake, self._holdings.environment.name)

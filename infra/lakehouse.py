@@ -1,4 +1,4 @@
-"""The four stacks of one environment, wired by objects, and the app they stand in."""
+"""The stacks of one environment, wired by objects, and the app they stand in."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from infra.acknowledgements import check_solutions
 from infra.bundling import Bundles
 from infra.catalogue import CatalogueStack
 from infra.compute import ComputeStack
+from infra.network import NetworkStack
 from infra.roles import Holdings
 from infra.settings import kept_after_all, named_for_deletion
 from infra.storage import StorageStack
@@ -54,9 +55,10 @@ def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bu
         environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key, locations=_file_locations(lake, environment)
     )
     catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket)
-    compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles)
+    network = NetworkStack(app, environment=environment, network=environment.network) if environment.network is not None else None
+    compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles, network=network)
     workflow = WorkflowStack(app, environment=environment, key=storage.key, functions=compute.functions, jobs=compute.jobs)
-    for stack in (storage, catalogue, compute, workflow):
+    for stack in (storage, catalogue, compute, workflow, *([network] if network is not None else ())):
         Tags.of(stack).add("application", "sluice")
         Tags.of(stack).add("environment", environment.name)
 

@@ -67,7 +67,8 @@ class WorkflowStack(Stack):
         )
 
     def _machine_role(self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]) -> iam.Role:
-        role = iam.Role(self, "MachineRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        trusted = {"StringEquals": {"aws:SourceAccount": environment.account}, "ArnLike": {"aws:SourceArn": environment.machine_arn}}
+        role = iam.Role(self, "MachineRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com", conditions=trusted))
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="InvokeSteps", actions=["lambda:InvokeFunction"], resources=[function.function_arn for function in functions.values()]

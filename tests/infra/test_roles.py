@@ -1,5 +1,6 @@
 """Who may do what, read from the policies themselves. The emulator evaluates none of them."""
 
+import json
 import re
 
 import pytest
@@ -171,6 +172,33 @@ def test_runs_are_stopped_by_fail_and_the_machine_alone(statements):
     """plan may look, and must not touch another run's jobs."""
     assert {"fail", "machine"} == {step for step in statements if doing(statements, step, "glue:BatchStopJobRun")}
     assert {"plan", "fail", "machine"} == {step for step in statements if doing(statements, step, "glue:GetJobRuns")}
+
+
+def test_the_machine_is_no_confused_deputy(assembly):
+    """Step Functions uses its role for this very machine of this account, the schedule for this account."""
+    trusts = {
+        statement["Principal"]["Service"]: statement.get("Condition")
+        for role in assembly.properties("prod", "workflow", "AWS::IAM::Role")
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]
+    }
+
+    of_account = {"StringEquals": {"aws:SourceAccount": "222222222222"}}
+    machine = {"ArnLike": {"aws:SourceArn": "arn:aws:states:eu-west-1:222222222222:stateMachine:sluice-prod"}}
+    assert {"states.amazonaws.com": of_account | machine, "scheduler.amazonaws.com": of_account} == trusts
+
+
+def test_only_the_job_that_joins_a_vpc_may_make_interfaces(assembly):
+    """In the environment's subnet, and it takes away nothing of another."""
+    policies = {policy["PolicyName"]: policy["PolicyDocument"]["Statement"] for policy in assembly.properties("quay", "compute", "AWS::IAM::Policy")}
+    joining = {name: [one for one in held if "ec2" in json.dumps(one["Action"])] for name, held in policies.items()}
+    (held,) = [held for held in joining.values() if held]
+    by_sid = {one["Sid"]: one for one in held}
+
+    subnet = "arn:aws:ec2:eu-west-1:333333333333:subnet/subnet-0a1b2c3d"
+    assert {"LookAround", "Join", "Leave", "Mark"} == set(by_sid)
+    assert subnet in by_sid["Join"]["Resource"]
+    assert {"ArnEquals": {"ec2:Subnet": subnet}} == by_sid["Leave"]["Condition"]
+    assert ["ingest"] == [name.split("JobRole")[0].lower() for name, found in joining.items() if found]
 
 
 def test_no_action_holds_a_star(statements):

@@ -308,6 +308,42 @@ def test_every_function_is_python_3_13_and_knows_its_environment(local):
     assert 1 == len({json.dumps(function["Code"]) for function in functions})
 
 
+# ---- network
+
+
+def test_the_job_that_speaks_to_databases_works_in_their_vpc(assembly):
+    """It alone; where no VPC is named there is no network at all."""
+    (connection,) = assembly.properties("quay", "network", "AWS::Glue::Connection")
+
+    placed = connection["ConnectionInput"]["PhysicalConnectionRequirements"]
+    assert ("subnet-0a1b2c3d", "eu-west-1a") == (placed["SubnetId"], placed["AvailabilityZone"])
+    joined = {stage: job.get("Connections", {}).get("Connections") for stage, job in jobs(assembly, "quay").items()}
+    assert {"ingest": [connection["ConnectionInput"]["Name"]], "refine": None, "stage": None, "publish": None} == joined
+    assert not [path for path in assembly.folder.glob("*-network.template.json") if "quay" not in path.name]
+
+
+def test_nobody_gets_into_the_vpc_through_the_job(assembly):
+    """Its workers reach each other, and nothing else reaches them."""
+    (group,) = assembly.properties("quay", "network", "AWS::EC2::SecurityGroup")
+    (ingress,) = assembly.properties("quay", "network", "AWS::EC2::SecurityGroupIngress")
+
+    assert "SecurityGroupIngress" not in group
+    assert ingress["GroupId"] == ingress["SourceSecurityGroupId"] == {"Fn::GetAtt": ["Workers", "GroupId"]}
+    assert "CidrIp" not in ingress
+
+
+def test_a_subnet_without_a_way_out_has_endpoints_to_what_the_job_calls(assembly):
+    """Data and state by gateways; secrets, logs, metrics and its own twins by interfaces that only its workers reach."""
+    endpoints = assembly.properties("quay", "network", "AWS::EC2::VPCEndpoint")
+
+    services = {(one["VpcEndpointType"], one["ServiceName"].rpartition(".")[2]) for one in endpoints}
+    interfaces = {("Interface", name) for name in ("glue", "logs", "monitoring", "secretsmanager")}
+    assert {("Gateway", "s3"), ("Gateway", "dynamodb")} | interfaces == services
+    for one in endpoints:
+        inside = one.get("RouteTableIds") == ["rtb-0a1b2c3d"] or one.get("SecurityGroupIds") == [{"Fn::GetAtt": ["Workers", "GroupId"]}]
+        assert inside, one["ServiceName"]
+
+
 # ---- workflow
 
 
@@ -413,10 +449,16 @@ def test_the_same_sources_give_the_same_assembly(assembly, tmp_path):
 
 
 def test_cfn_lint_finds_nothing(assembly):
-    """W3005 alone is left out: CDK names dependencies that are clear already. dev is prod with other values."""
-    templates = sorted([*assembly.folder.glob("sluice-local-*.template.json"), *assembly.folder.glob("sluice-prod-*.template.json")])
+    """Nor in policies: their actions exist, and (I3510, which is not on by itself) know the resources they are allowed on.
+
+    W3005 alone is left out: CDK names dependencies that are clear already. dev is prod with other values.
+    """
+    named = ("sluice-local-*.template.json", "sluice-prod-*.template.json", "sluice-quay-network.template.json")
+    templates = sorted(path for pattern in named for path in assembly.folder.glob(pattern))
     linter = [
         str(Path(sys.executable).parent / "cfn-lint"),
+        "--include-checks",
+        "I3510",
         "--ignore-checks",
         "W3005",
         "--",
@@ -426,7 +468,7 @@ def test_cfn_lint_finds_nothing(assembly):
     done = subprocess.run(linter, capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stdout)
-    assert 8 == len(templates)
+    assert 9 == len(templates)
 
 
 def _shape(value):

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime
 
-from shared.spec.environment import Environment, Schedule, Secrets, Workers
+from shared.spec.environment import Environment, Network, Schedule, Secrets, Workers
 from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
 
 SIZED = {"ingest.slow": Workers(type="G.4X", count=20, timeout_minutes=240), "publish": Workers(type="G.1X", count=3, timeout_minutes=30)}
 
 
-def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2, groups=None):
+def environment(
+    name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2, groups=None, network=None
+):
     return Environment(
         name=name,
         account=account,
@@ -18,6 +20,7 @@ def environment(name="local", *, account="000000000000", keeps_data=False, sched
         log_retention_days=30,
         workers=Workers(type=worker, count=count, timeout_minutes=60),
         groups=groups or {},
+        network=network,
         schedule=Schedule(expression="cron(0 4 * * ? *)", time_zone="Europe/Berlin", enabled=enabled) if schedule else None,
         secrets=Secrets(mask_key=f"sluice/{name}/mask-key", servers={"tower": f"sluice/{name}/tower"}),
     )
@@ -29,10 +32,12 @@ def lake():
     gauges = table("bronze.gauges", load="append", source=files_source(), group="slow")
     merged = table("silver.tides", load="merge", inputs=("bronze.tides",))
     daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True)
+    quay = Network(vpc="vpc-0a1b2c3d", subnet="subnet-0a1b2c3d", zone="eu-west-1a", route_table="rtb-0a1b2c3d")
     environments = [
         environment(),
         environment("dev", account="111111111111", enabled=True),
         environment("prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10, groups=SIZED),
+        environment("quay", account="333333333333", schedule=False, network=quay),
     ]
     return Lake(tables=(tides, gauges, merged, daily), environments={one.name: one for one in environments})
 
@@ -96,7 +101,7 @@ def files_source():
             location=f"s3://harbour-drop/{name}/gauges",
             format="csv",
         )
-        for name in ("local", "dev", "prod")
+        for name in ("local", "dev", "prod", "quay")
     )
     tolerance = Tolerance(share=0.01, rows=20)
     files = Files(pattern="*.csv", max_objects=100)
