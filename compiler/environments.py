@@ -265,4 +265,5 @@ _KEYS: Mapping[str, tuple[str, Callable[[Node], Any]]] = {
     "vpc": ("network", _read_network),
     "roles": ("roles", _read_roles),
     "admins": ("admins", _read_principals),
+    "former_domains": ("former_domains", lambda node: tuple(found for item in node.items() if (found := item.optional_text()) is not None)),
 }

@@ -10,7 +10,7 @@ from shared.spec.environment import Role
 from shared.spec.lake import Layer
 
 ROLES: tuple[Role, ...] = get_args(Role)
-_READS: Mapping[Role, tuple[Layer, ...]] = {"analyst": ("gold",), "engineer": ("silver",), "steward": ("bronze", "silver", "gold")}
+LAYERS_READ: Mapping[Role, tuple[Layer, ...]] = {"analyst": ("gold",), "engineer": ("silver",), "steward": ("bronze", "silver", "gold")}
 _TAG = re.compile(r"[\w .:/=+@-]{1,128}")  # of Lake Formation
 
 
@@ -36,13 +36,13 @@ def _read_role(node: Node) -> Role | None:
 
 
 def _check_reach(draft: Draft, role: Role, node: Node) -> None:
-    if draft.layer not in _READS[role]:
-        fitting = [other for other in ROLES if draft.layer in _READS[other]]
+    if draft.layer not in LAYERS_READ[role]:
+        fitting = [other for other in ROLES if draft.layer in LAYERS_READ[other]]
         node["role"].refuse(f"role '{role}' does not read {draft.layer}", f"Of {draft.layer} there is {', '.join(fitting)}.")
         return
     classified = [column.name for column in draft.columns or () if column.level]
     if role == "analyst" and classified:
-        # Lake Formation honours grants on whole Delta tables only: decisions/0017.
+        # Lake Formation honours grants on whole Delta tables only: decisions/0018.
         node["role"].refuse(
             f"'{classified[0]}' is classified, and an analyst reads a table whole or not at all",
             "Name the role steward here, or move the classified columns to a gold table of their own.",

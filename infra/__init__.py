@@ -6,6 +6,7 @@ access.py            the role table: who may touch what
 drivers.py           the JDBC drivers that ingest takes along
 glue_arguments.py    what every Glue job is started with
 storage.py, network.py, catalogue.py, compute.py, workflow.py    one stack each
+permissions.py       Lake Formation: tags from contracts, grants by tag; part of the catalogue's stack
 privileges.py        who may do what, read from the templates, as a page to review
 acknowledgements.py  every accepted finding, with its reason
 lakehouse.py         the stacks of one environment, wired

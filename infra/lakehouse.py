@@ -54,7 +54,7 @@ def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bu
     holdings = Holdings(
         environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key, locations=_file_locations(lake, environment)
     )
-    catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket)
+    catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket, key=storage.key)
     network = NetworkStack(app, environment=environment, network=environment.network) if environment.network is not None else None
     compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles, network=network)
     workflow = WorkflowStack(app, environment=environment, key=storage.key, functions=compute.functions, jobs=compute.jobs)

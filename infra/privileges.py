@@ -103,8 +103,8 @@ class Templates:
 
 
 def privileges(templates: Templates) -> Sequence[Privilege]:
-    """Of every role, then of every policy that stands on a resource; sorted."""
-    return (*sorted(_of_roles(templates)), *sorted(_of_resources(templates)))
+    """Of every role, of every policy that stands on a resource, of every grant of Lake Formation; each sorted."""
+    return (*sorted(_of_roles(templates)), *sorted(_of_resources(templates)), *sorted(_of_lake_formation(templates)))
 
 
 def page(found: Sequence[Privilege], *, account: str, region: str, environment: str) -> str:
@@ -165,6 +165,22 @@ def _of_resources(templates: Templates) -> Iterator[Privilege]:
         holder = f"{resource['Type'].split('::')[1]}: {', '.join(on) if isinstance(on, list) else on}"
         for statement in resource["Properties"][key]["Statement"]:
             yield _privilege(templates, stack, holder, statement, _principal(statement))
+
+
+def _of_lake_formation(templates: Templates) -> Iterator[Privilege]:
+    for stack, _, grant in templates.of_type("AWS::LakeFormation::PrincipalPermissions"):
+        given = templates.resolved(grant["Properties"], stack)
+        policy = given["Resource"].get("LFTagPolicy", {})
+        words = " and ".join(f"{tag['TagKey']} in {', '.join(tag['TagValues'])}" for tag in policy.get("Expression", ()))
+        on = f"{policy['ResourceType']} where {words}" if policy else given["Resource"]["DataLocation"]["ResourceArn"]
+        yield Privilege(
+            holder="Lake Formation",
+            principal=given["Principal"]["DataLakePrincipalIdentifier"],
+            effect="Allow",
+            actions=tuple(given["Permissions"]),
+            resources=(on,),
+            condition="",
+        )
 
 
 def _privilege(templates: Templates, stack: str, holder: str, statement: Mapping[str, Any], principal: str) -> Privilege:

@@ -63,6 +63,7 @@ class Environment:
     network: Network | None = None
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by Role, the IAM principals that have it
     admins: tuple[str, ...] = ()  # IAM principals that administer Lake Formation beside the one that deploys
+    former_domains: tuple[str, ...] = ()  # that no contract has any more: for the one deployment that takes them from the last table
 
     @property
     def prefix(self) -> str:

@@ -402,22 +402,32 @@ def test_a_schedule_hands_over_its_own_time(assembly):
 
 def test_gold_and_silver_are_registered_as_delta_with_the_contracts_columns(assembly):
     """Athena takes partitions from the log: listing them here would make it read nothing."""
-    tables = {table["TableInput"]["Name"]: table["TableInput"] for table in assembly.properties("local", "catalogue", "AWS::Glue::Table")}
+    registered = assembly.properties("local", "catalogue", "AWS::Glue::Table")
+    tables = {table["TableInput"]["Name"]: table["TableInput"] for table in registered if table["DatabaseName"] != {"Ref": "Rejects"}}
 
-    assert {"tides", "daily_tides"} == set(tables)
+    assert {"tides", "daily_tides", "keepers", "soundings"} == set(tables)
     columns = {name: [(column["Name"], column["Type"]) for column in one["StorageDescriptor"]["Columns"]] for name, one in tables.items()}
     contract = [("gauge", "string"), ("height_m", "decimal(6,3)"), ("measured_at", "timestamp"), ("measured_on", "date")]
-    assert {"daily_tides": contract, "tides": [("_deleted", "boolean"), *contract]} == columns
+    assert dict.fromkeys(("daily_tides", "keepers", "soundings"), contract) | {"tides": [("_deleted", "boolean"), *contract]} == columns
     for one in tables.values():
         assert ("DELTA", "delta") == (one["Parameters"]["table_type"], one["Parameters"]["spark.sql.sources.provider"])
         assert "PartitionKeys" not in one
 
 
-def test_bronze_is_nobodys_to_query(assembly):
-    """It holds rejected rows."""
+def test_of_bronze_the_rejects_alone_are_in_the_catalogue(assembly):
+    """Accepted rows are read in silver; a reject is found by its day, with its reasons and what the source gave, masked."""
     databases = {database["DatabaseInput"]["Name"] for database in assembly.properties("local", "catalogue", "AWS::Glue::Database")}
+    registered = assembly.properties("local", "catalogue", "AWS::Glue::Table")
+    rejects = {one["TableInput"]["Name"]: one["TableInput"] for one in registered if one["DatabaseName"] == {"Ref": "Rejects"}}
 
-    assert {"sluice_local_silver", "sluice_local_gold"} == databases
+    assert {"sluice_local_silver", "sluice_local_gold", "sluice_local_rejects"} == databases
+    assert {"tides", "gauges"} == set(rejects)
+    parameters = rejects["tides"]["Parameters"]
+    assert parameters["storage.location.template"]["Fn::Join"][1][-1] == "/_errors/bronze/tides/dt=${dt}/"
+    assert ("true", "date") == (parameters["projection.enabled"], parameters["projection.dt.type"])
+    assert [{"Name": "dt", "Type": "date"}] == rejects["tides"]["PartitionKeys"]
+    columns = {column["Name"]: column["Type"] for column in rejects["tides"]["StorageDescriptor"]["Columns"]}
+    assert {"reasons": "array<string>", "original": "map<string,string>", "table": "string"}.items() <= columns.items()
 
 
 # ---- the whole
