@@ -11,6 +11,7 @@ files.py          which files make a lake
 draft.py          Draft: a table between its files and its compiled form
 contract.py       one contract file: first level, columns, load kind
 columns.py        columns, masks, classification
+readers.py        the roles that a contract opens its table to
 sources.py        source, parallel reads, widening, servers
 watermark.py      windows of a time, a date, a number
 source_kinds.py   snapshots and files, in the place of windows

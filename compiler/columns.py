@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from compiler.draft import LEVELS, DraftColumn
+from compiler.draft import DraftColumn
 from compiler.node import Node
 from compiler.problems import did_you_mean
 from compiler.spark_types import LOGICAL, advice, family, spelled
-from shared.spec.lake import Layer, Mask
+from shared.spec.lake import LEVELS, Layer, Mask
 
 MASKS: tuple[Mask, ...] = ("hmac", "redact", "partial")
 PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from compiler.diff_rules import compare_rules
-from compiler.draft import LEVELS
 from compiler.hashes import contract_hash
 from compiler.sql import normalised
 from shared.spec.codec import to_json
-from shared.spec.lake import Column, Rule, Source, Table
+from shared.spec.lake import LEVELS, Column, Rule, Source, Table
 from shared.spec.stored_types import is_widened
 
 Weight = Literal["breaking", "compatible", "words"]
@@ -47,7 +46,15 @@ class Change:
 
 def changes_of(old: Table, new: Table) -> tuple[Change, ...]:
     """Every change, the breaking ones first."""
-    found = [*_columns(old, new), *_keys(old, new), *_rules(old, new), *_loading(old, new), *_source(old, new), *_words(old, new)]
+    found = [
+        *_columns(old, new),
+        *_keys(old, new),
+        *_rules(old, new),
+        *_loading(old, new),
+        *_source(old, new),
+        *_readers(old, new),
+        *_words(old, new),
+    ]
     if not any(change.weight != "words" for change in found) and _hash(old) != _hash(new):
         found.append(Change(weight="breaking", what="the contract changed", why="in a way that this comparison does not know"))
     return tuple(sorted(found, key=lambda change: ("breaking", "compatible", "words").index(change.weight)))
@@ -243,8 +250,20 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
 # ---- words
 
 
+def _readers(old: Table, new: Table) -> Iterator[Change]:
+    for role in sorted({*old.readers} - {*new.readers}):
+        yield Change(weight="breaking", what=f"role '{role}' taken away", why="who has it reads the table today")
+    for role in sorted({*new.readers} - {*old.readers}):
+        yield Change(weight="compatible", what=f"opened to role '{role}'")
+
+
 def _words(old: Table, new: Table) -> Iterator[Change]:
-    for what, was, now in (("title", old.title, new.title), ("owner", old.owner, new.owner), ("group", old.group, new.group)):
+    for what, was, now in (
+        ("title", old.title, new.title),
+        ("owner", old.owner, new.owner),
+        ("domain", old.domain, new.domain),
+        ("group", old.group, new.group),
+    ):
         if was != now:
             yield Change(weight="words", what=f"{what} changed", why=f"{was} -> {now}")
     if old.sql != new.sql and _plain(old.sql) == _plain(new.sql):

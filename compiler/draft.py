@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from compiler.node import Node
 from compiler.problems import Problems
-from shared.spec.lake import History, Layer, Load, Mask, Relationship, Rule, Source
+from shared.spec.environment import Role
+from shared.spec.lake import LEVELS, History, Layer, Load, Mask, Relationship, Rule, Source
 
 LAYERS: tuple[Layer, ...] = ("bronze", "silver", "gold")
-LEVELS = ("public", "confidential", "restricted")  # a column without classification is public
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class Draft:
     title: str = ""
     version: str = ""
     owner: str = ""
+    domain: str = ""
+    readers: tuple[Role, ...] = ()
     columns: tuple[DraftColumn, ...] | None = None  # None: not all could be read
     load: Load | None = None
     options: Node  # the table's `sluice` block

@@ -3,8 +3,9 @@
 import heapq
 from collections.abc import Mapping, Sequence
 
-from compiler.draft import LAYERS, LEVELS, Draft
+from compiler.draft import LAYERS, Draft
 from compiler.problems import Problems, did_you_mean
+from shared.spec.lake import LEVELS
 
 MAX_SOURCES = 90  # commit moves every watermark in one DynamoDB transaction of at most 100 items
 

@@ -3,7 +3,8 @@
 contract_hash     everything a job acts upon: a batch read under another contract is read again
 definition_hash   what decides the table's content: a table made by another definition is rebuilt
 
-SQL enters by its tokens, so that comments, white space and the case of keywords change neither; nor do titles, owners and where the folder lies.
+SQL enters by its tokens, so that comments, white space and the case of keywords change neither; nor do titles, owners, readers and where the folder
+lies.
 `.affected.sql` decides when a row is recomputed, not what it is: it is part of the contract alone.
 """
 
@@ -15,7 +16,7 @@ from compiler.sql import normalised
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
 
-_NOT_ACTED_UPON = ("file", "title", "owner", "contract_hash", "definition_hash")
+_NOT_ACTED_UPON = ("file", "title", "owner", "domain", "readers", "contract_hash", "definition_hash")
 
 
 def contract_hash(table: Table) -> str:

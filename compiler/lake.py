@@ -8,15 +8,16 @@ from compiler.contract import read_contract
 from compiler.copied import read_copy, read_delete_when
 from compiler.derived import read_sql
 from compiler.draft import Draft, DraftColumn
-from compiler.environments import FILE, check_servers_used, read_environments
+from compiler.environments import FILE, check_groups_used, check_servers_used, read_environments
 from compiler.files import Found, check_sql_files, find_tables
 from compiler.graph import check_classification, check_groups, check_relationships, check_sources, in_order
 from compiler.hashes import contract_hash, definition_hash
 from compiler.problems import Problems, Refused
+from compiler.readers import read_readers
 from compiler.rules import read_rules
 from compiler.sources import read_source
 from shared.spec.environment import Environment
-from shared.spec.lake import Column, Lake, Server, Table
+from shared.spec.lake import STAGE_OF, Column, Lake, Server, Table
 
 
 def compile_lake(folder: Path) -> Lake:
@@ -33,6 +34,7 @@ def compile_lake(folder: Path) -> Lake:
     if environments is not None:
         named = _servers_named(found, environments)
         check_servers_used(str(toml), toml, environments, named, problems)
+        check_groups_used(str(toml), toml, environments, _groups_named(found), problems)
     order = in_order(found.drafts)
     if problems.all or environments is None:
         raise Refused(problems.all)
@@ -44,6 +46,7 @@ def _read_each(found: Found, environments: Mapping[str, Environment] | None) -> 
         if draft.name in found.unread:
             continue
         read_contract(draft)
+        read_readers(draft)
         check_sql_files(draft)
         if draft.load == "append":
             draft.source = read_source(draft, environments)
@@ -99,6 +102,13 @@ def _servers_named(found: Found, environments: Mapping[str, Environment]) -> dic
     return named
 
 
+def _groups_named(found: Found) -> dict[str, set[str]]:
+    named: dict[str, set[str]] = {}
+    for draft in found.drafts.values():
+        named.setdefault(STAGE_OF[draft.layer], set()).add(draft.group)
+    return named
+
+
 def _table(draft: Draft) -> Table:
     if draft.load is None or draft.columns is None:
         raise AssertionError(f"{draft.name} was not read, and nothing was said of it")
@@ -125,6 +135,8 @@ def _table(draft: Draft) -> Table:
         zorder=draft.zorder,
         contract_hash="",
         definition_hash="",
+        domain=draft.domain,
+        readers=draft.readers,
     )
     return replace(table, contract_hash=contract_hash(table), definition_hash=definition_hash(table))
 

@@ -12,12 +12,14 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from infra.access import FUNCTIONS, JOBS, Access, Function
-from infra.acknowledgements import accept
+from infra.acknowledgements import accept, accept_stars
 from infra.bundling import ROOT, Bundles
 from infra.drivers import driver_jars
 from infra.glue_arguments import default_arguments
+from infra.network import NetworkStack
 from infra.roles import Holdings, grant, job_arn
-from infra.settings import cdk_environment, log_retention, removal_policy
+from infra.settings import cdk_environment
+from infra.storage import job_logs, log_groups
 from shared.spec.lake import Lake, Stage
 
 # Spark 4.1.1, Python 3.13, Delta 4.2.0. Explicit: CloudFormation's own default is years old.
@@ -44,10 +46,11 @@ SIZES: Mapping[Function, FunctionSize] = {
 class ComputeStack(Stack):
     """Lambdas and Glue jobs, by the names of their steps."""
 
-    def __init__(self, scope: Construct, *, lake: Lake, holdings: Holdings, bundles: Bundles) -> None:
+    def __init__(self, scope: Construct, *, lake: Lake, holdings: Holdings, bundles: Bundles, network: NetworkStack | None = None) -> None:
         environment = holdings.environment
         super().__init__(scope, f"{environment.prefix}-compute", env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self._holdings = holdings
+        self._network = network
         code = lambda_.Code.from_asset(str(bundles.functions))
         self.functions = {name: self._function(name, access, code) for name, access in FUNCTIONS.items()}
         security = self._security()
@@ -56,9 +59,8 @@ class ComputeStack(Stack):
 
     def _function(self, name: Function, access: Access, code: lambda_.Code) -> lambda_.Function:
         environment, size, label = self._holdings.environment, SIZES[name], name.title()
-        log_group = self._log_group(f"{label}Logs", f"/aws/lambda/{environment.function(name)}")
         role = iam.Role(self, f"{label}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        log_group.grant_write(role)
+        log_group = self._log_group(f"{label}Logs", role)
         grant(role, access, self._holdings)
         function = lambda_.Function(
             self,
@@ -91,10 +93,11 @@ class ComputeStack(Stack):
 
     def _job(self, stage: Stage, access: Access, lake: Lake, library: assets.Asset, security: glue.CfnSecurityConfiguration) -> glue.CfnJob:
         environment, label = self._holdings.environment, stage.title()
+        workers = environment.workers_of(stage)
         script = assets.Asset(self, f"{label}Script", path=str(ROOT / "glue_jobs" / f"{stage}.py"))
-        log_prefix = f"/aws-glue/{environment.job(stage)}"
         drivers = self._drivers(lake) if stage == "ingest" else ()
-        role = self._job_role(stage, access, (script, library, *drivers), log_prefix)
+        role = self._job_role(stage, access, (script, library, *drivers))
+        placed = self._placed(stage, role)
         job = glue.CfnJob(
             self,
             f"{label}Job",
@@ -105,30 +108,39 @@ class ComputeStack(Stack):
             command=glue.CfnJob.JobCommandProperty(name="glueetl", python_version="3", script_location=script.s3_object_url),
             default_arguments=default_arguments(
                 environment,
+                stage,
                 extra_py_files=library.s3_object_url,
-                log_prefix=log_prefix,
+                log_prefix=job_logs(environment, stage),
                 extra_jars=[driver.s3_object_url for driver in drivers],
             ),
-            worker_type=environment.workers.type,
-            number_of_workers=environment.workers.count,
-            timeout=environment.workers.timeout_minutes,
+            worker_type=workers.type,
+            number_of_workers=workers.count,
+            timeout=workers.timeout_minutes,
             # Only Step Functions repeats, and only what waiting helps.
             max_retries=0,
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=len(groups(lake, stage)) + SPARE_RUNS),
             security_configuration=security.ref,
+            connections=placed,
         )
         job.node.add_dependency(role)
         return job
+
+    def _placed(self, stage: Stage, role: iam.Role) -> glue.CfnJob.ConnectionsListProperty | None:
+        """The place in a VPC of the one job that speaks to databases."""
+        if self._network is None or stage != "ingest":
+            return None
+        self._network.let_in(role)
+        return glue.CfnJob.ConnectionsListProperty(connections=[self._network.connection_name])
 
     def _drivers(self, lake: Lake) -> tuple[assets.Asset, ...]:
         jars = driver_jars(lake, self._holdings.environment.name)
         return tuple(assets.Asset(self, f"Driver{position}", path=str(jar)) for position, jar in enumerate(jars))
 
-    def _job_role(self, stage: Stage, access: Access, code: tuple[assets.Asset, ...], log_prefix: str) -> iam.Role:
+    def _job_role(self, stage: Stage, access: Access, code: tuple[assets.Asset, ...]) -> iam.Role:
         label = stage.title()
         role = iam.Role(self, f"{label}JobRole", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
         for stream in ("error", "output"):
-            self._log_group(f"{label}{stream.title()}Logs", f"{log_prefix}/{stream}").grant_write(role)
+            self._log_group(f"{label}{stream.title()}Logs", role)
         grant(role, access, self._holdings)
         own = job_arn(role, self._holdings.environment, stage)
         role.add_to_policy(iam.PolicyStatement(sid="AskForTwins", actions=["glue:GetJobRun"], resources=[own]))
@@ -141,16 +153,12 @@ class ComputeStack(Stack):
         accept(role, "AwsSolutions-IAM5[Resource::*]", "cloudwatch:PutMetricData takes no resource; the condition holds it to Glue's own namespace.")
         return role
 
-    def _log_group(self, label: str, name: str) -> logs.LogGroup:
-        environment = self._holdings.environment
-        return logs.LogGroup(
-            self,
-            label,
-            log_group_name=name,
-            retention=log_retention(environment),
-            encryption_key=self._holdings.key,
-            removal_policy=removal_policy(environment),
-        )
+    def _log_group(self, label: str, role: iam.Role) -> logs.ILogGroup:
+        """One of the storage stack's, which the role may write."""
+        group = logs.LogGroup.from_log_group_name(self, label, log_groups(self._holdings.environment)[label])
+        group.grant_write(role)
+        accept_stars(role, [group.log_group_arn], "The star ends a log group: its streams come and go.")
+        return group
 
 
 def groups(lake: Lake, stage: Stage) -> frozenset[str]:

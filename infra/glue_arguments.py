@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from infra.settings import cores
+from infra.settings import cores, sizes
 from shared.spec.environment import Environment
+from shared.spec.lake import Stage
 
 # A second guard: masking keeps its key out of plans altogether; should 64 bytes of key ever become a literal, Spark shows none of its digits.
 REDACTED = "[0-9A-Fa-f]{128}"
 
 
-def default_arguments(environment: Environment, *, extra_py_files: str, log_prefix: str, extra_jars: Sequence[str] = ()) -> Mapping[str, str]:
+def default_arguments(
+    environment: Environment, stage: Stage, *, extra_py_files: str, log_prefix: str, extra_jars: Sequence[str] = ()
+) -> Mapping[str, str]:
     """Arguments that no run changes. Names of secrets and values of any kind stay out: Glue may log arguments.
 
     `extra_jars` are the drivers of the lake's servers; Glue brings Delta's jars itself.
@@ -19,7 +22,7 @@ def default_arguments(environment: Environment, *, extra_py_files: str, log_pref
         "--environment": environment.name,
         "--extra-py-files": extra_py_files,
         "--datalake-formats": "delta",
-        "--conf": chained(spark_conf(environment)),
+        "--conf": chained(spark_conf(environment, stage)),
         "--custom-logGroup-prefix": log_prefix,
         "--enable-auto-scaling": "true",
         "--enable-continuous-cloudwatch-log": "true",
@@ -31,9 +34,9 @@ def default_arguments(environment: Environment, *, extra_py_files: str, log_pref
     }
 
 
-def spark_conf(environment: Environment) -> Mapping[str, str]:
+def spark_conf(environment: Environment, stage: Stage) -> Mapping[str, str]:
     """Static settings, which only the command line can set, and those that follow from the size of the job."""
-    at_once = str(cores(environment))
+    at_once = str(cores(environment, stage))
     return {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -46,7 +49,7 @@ def spark_conf(environment: Environment) -> Mapping[str, str]:
         "spark.sql.redaction.string.regex": REDACTED,
         "spark.sql.shuffle.partitions": at_once,
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": at_once,
-        "spark.databricks.delta.snapshotPartitions": str(environment.workers.count),
+        "spark.databricks.delta.snapshotPartitions": str(max(size.count for size in sizes(environment, stage))),
     }
 
 

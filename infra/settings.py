@@ -3,14 +3,17 @@
 from aws_cdk import Environment as CdkEnvironment
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
+from constructs import Construct
 
 from shared.spec.environment import Environment, Workers
+from shared.spec.lake import Stage
 
 # A Glue run waits for capacity and starts before its own timeout counts; the state that started it must outlast both.
 START_UP_SECONDS = 900
 # Recovery's publish, then ingest, refine, stage, publish.
 GLUE_STATES = 5
 LAMBDAS_SECONDS = 3600
+DELETE = "delete_data"
 
 CORES = {"G.025X": 2, "G.1X": 4, "G.2X": 8, "G.4X": 16, "G.8X": 32, "G.12X": 48, "G.16X": 64, "R.1X": 4, "R.2X": 8, "R.4X": 16, "R.8X": 32}
 
@@ -23,8 +26,32 @@ def cdk_environment(environment: Environment) -> CdkEnvironment:
     return CdkEnvironment(account=environment.account, region=environment.region)
 
 
-def removal_policy(environment: Environment) -> RemovalPolicy:
-    return RemovalPolicy.RETAIN if environment.keeps_data else RemovalPolicy.DESTROY
+def removal_policy(scope: Construct, environment: Environment) -> RemovalPolicy:
+    """What becomes of data when its stack is deleted: kept, but for what a first deployment made before it failed; deleted only by two keys."""
+    return RemovalPolicy.DESTROY if deletes_data(scope, environment) else RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
+
+def deletes_data(scope: Construct, environment: Environment) -> bool:
+    """Two keys: the environment does not keep its data, and `-c delete_data=<its name>` says so once more."""
+    return not environment.keeps_data and environment.name in named_for_deletion(scope)
+
+
+def named_for_deletion(scope: Construct) -> frozenset[str]:
+    """The environments that `-c delete_data=…` names, with commas between them."""
+    return frozenset(name for name in str(scope.node.try_get_context(DELETE) or "").split(",") if name)
+
+
+def kept_after_all(scope: Construct, environment: Environment) -> str | None:
+    """What to tell somebody who has turned one key of two."""
+    if environment.keeps_data:
+        written = f"environments.{environment.name} keeps_data = true wins over -c {DELETE}={environment.name}: its data is kept"
+        return written if environment.name in named_for_deletion(scope) else None
+    if deletes_data(scope, environment):
+        return None
+    return (
+        f"{environment.prefix}: keeps_data = false alone deletes nothing: bucket, state and logs outlive their stacks. To have them deleted, deploy "
+        f"with -c {DELETE}={environment.name}, then destroy (runbooks/delete-an-environment.md)"
+    )
 
 
 def log_retention(environment: Environment) -> logs.RetentionDays:
@@ -37,19 +64,20 @@ def log_retention(environment: Environment) -> logs.RetentionDays:
     return retention
 
 
-def cores(environment: Environment) -> int:
-    """Executor cores of a job at full size: one of its workers is the driver."""
-    workers: Workers = environment.workers
-    if workers.type not in CORES:
-        raise BadEnvironment(
-            f"environments.{environment.name}: workers.type = '{workers.type}' is not a Glue worker; write one of {', '.join(CORES)}"
-        )
-    return CORES[workers.type] * (workers.count - 1)
+def sizes(environment: Environment, stage: Stage) -> tuple[Workers, ...]:
+    """Of every Glue run that a stage may start: its job's own and its groups'."""
+    return (environment.workers_of(stage), *(size for key, size in environment.groups.items() if key.startswith(f"{stage}.")))
+
+
+def cores(environment: Environment, stage: Stage) -> int:
+    """Executor cores of the stage's largest run at full size: one of its workers is the driver. Smaller ones coalesce what they do not need."""
+    return max(CORES[size.type] * (size.count - 1) for size in sizes(environment, stage))
 
 
 def job_state_seconds(environment: Environment) -> int:
-    """Timeout of a state that runs a Glue job: above the job's own."""
-    return environment.workers.timeout_minutes * 60 + START_UP_SECONDS
+    """Timeout of a state that runs a Glue job: above that of any job."""
+    minutes = max(size.timeout_minutes for size in (environment.workers, *environment.groups.values()))
+    return minutes * 60 + START_UP_SECONDS
 
 
 def machine_seconds(environment: Environment) -> int:
@@ -75,5 +103,9 @@ _RETENTION = {
     731: logs.RetentionDays.TWO_YEARS,
     1096: logs.RetentionDays.THREE_YEARS,
     1827: logs.RetentionDays.FIVE_YEARS,
+    2192: logs.RetentionDays.SIX_YEARS,
+    2557: logs.RetentionDays.SEVEN_YEARS,
+    2922: logs.RetentionDays.EIGHT_YEARS,
+    3288: logs.RetentionDays.NINE_YEARS,
     3653: logs.RetentionDays.TEN_YEARS,
 }

@@ -1,29 +1,45 @@
-"""Where the lake and its state live: one bucket, one table, one key. Nothing here is deleted with the stack when the environment keeps its data."""
+"""Where the lake, its state and its logs live, under one key. Nothing here is deleted with the stack but by two keys (settings.py)."""
+
+from collections.abc import Mapping
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.acknowledgements import accept
-from infra.settings import cdk_environment, removal_policy
+from infra.access import FUNCTIONS, JOBS
+from infra.settings import cdk_environment, log_retention, removal_policy
 from shared.spec.environment import Environment
+from shared.spec.lake import Stage
 
 # An intent refers to its change sets until a later run finished it. A lake that nobody recovers for this long must be rebuilt from bronze.
 STAGING_DAYS = 90
 
 
 class StorageStack(Stack):
-    """The bucket, the state table and the key that encrypts them, the logs and the queue."""
+    """The bucket with its access logs, the state table, the log groups and the key that encrypts them: all that a lake cannot compute again.
+
+    Other stacks name a log group instead of importing it: they can be deleted and deployed anew under logs that stayed.
+    """
 
     def __init__(self, scope: Construct, *, environment: Environment) -> None:
         super().__init__(scope, f"{environment.prefix}-storage", env=cdk_environment(environment), termination_protection=environment.keeps_data)
-        removal = removal_policy(environment)
+        removal = removal_policy(self, environment)
         self.key = self._key(environment, removal)
-        self.bucket = self._bucket(environment, removal)
+        self.bucket = self._bucket(environment, removal, self._access_logs(environment, removal))
         self.state = self._state(environment, removal)
+        for label, name in log_groups(environment).items():
+            logs.LogGroup(
+                self,
+                label,
+                log_group_name=name,
+                retention=log_retention(environment),
+                encryption_key=self.key,
+                removal_policy=removal,
+            )
         CfnOutput(self, "BucketName", value=self.bucket.bucket_name)
         CfnOutput(self, "StateTableName", value=self.state.table_name)
 
@@ -43,16 +59,31 @@ class StorageStack(Stack):
                 principals=[iam.ServicePrincipal(f"logs.{environment.region}.amazonaws.com")],
                 actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"],
                 resources=["*"],
-                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": [self._log_groups(prefix) for prefix in log_prefixes(environment)]}},
+                conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": [self._log_arn(name) for name in log_groups(environment).values()]}},
             )
         )
         return key
 
-    def _log_groups(self, prefix: str) -> str:
-        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{prefix}*"
+    def _log_arn(self, name: str) -> str:
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{name}"
 
-    def _bucket(self, environment: Environment, removal: RemovalPolicy) -> s3.Bucket:
-        bucket = s3.Bucket(
+    def _access_logs(self, environment: Environment, removal: RemovalPolicy) -> s3.Bucket:
+        """Who read which object. S3 delivers into buckets under its own key alone."""
+        return s3.Bucket(
+            self,
+            "AccessLogs",
+            bucket_name=environment.log_bucket,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=removal,
+            lifecycle_rules=[s3.LifecycleRule(id="retention", expiration=Duration.days(environment.log_retention_days))],
+        )
+
+    def _bucket(self, environment: Environment, removal: RemovalPolicy, access_logs: s3.IBucket) -> s3.Bucket:
+        return s3.Bucket(
             self,
             "Lake",
             bucket_name=environment.bucket,
@@ -63,6 +94,8 @@ class StorageStack(Stack):
             minimum_tls_version=1.2,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="lake/",
             versioned=True,
             removal_policy=removal,
             lifecycle_rules=[
@@ -72,17 +105,12 @@ class StorageStack(Stack):
                     expiration=Duration.days(STAGING_DAYS),
                     noncurrent_version_expiration=Duration.days(1),
                 ),
+                # Of a live object this touches nothing: what VACUUM or a rewrite took away can be had back for so long.
+                s3.LifecycleRule(id="undo", noncurrent_version_expiration=Duration.days(environment.undo_days), expired_object_delete_marker=True),
                 # A killed Spark leaves parts that nobody sees and everybody pays for.
                 s3.LifecycleRule(id="broken-uploads", abort_incomplete_multipart_upload_after=Duration.days(7)),
             ],
         )
-        accept(
-            bucket,
-            "AwsSolutions-S1",
-            "Who read what is CloudTrail's to record (S3 data events, complete and in order); server access logs are best effort and would "
-            "need a second bucket without this key.",
-        )
-        return bucket
 
     def _state(self, environment: Environment, removal: RemovalPolicy) -> dynamodb.Table:
         return dynamodb.Table(
@@ -100,6 +128,13 @@ class StorageStack(Stack):
         )
 
 
-def log_prefixes(environment: Environment) -> tuple[str, ...]:
-    """How the names of all of a lake's log groups begin."""
-    return (f"/aws/lambda/{environment.prefix}-", f"/aws-glue/{environment.prefix}", f"/aws/vendedlogs/states/{environment.state_machine}")
+def log_groups(environment: Environment) -> Mapping[str, str]:
+    """Every log group of a lake, by a label: of each Lambda, of both streams of each job, of the state machine."""
+    functions = {f"{name.title()}Logs": f"/aws/lambda/{environment.function(name)}" for name in FUNCTIONS}
+    jobs = {f"{stage.title()}{stream.title()}Logs": f"{job_logs(environment, stage)}/{stream}" for stage in JOBS for stream in ("error", "output")}
+    return {**functions, **jobs, "MachineLogs": f"/aws/vendedlogs/states/{environment.state_machine}"}
+
+
+def job_logs(environment: Environment, stage: Stage) -> str:
+    """How the names of a job's log groups begin."""
+    return f"/aws-glue/{environment.job(stage)}"

@@ -18,9 +18,10 @@ from infra.access import Function
 from infra.acknowledgements import accept
 from infra.bundling import ROOT
 from infra.roles import job_arn
-from infra.settings import cdk_environment, job_state_seconds, log_retention, machine_seconds, removal_policy
+from infra.settings import cdk_environment, job_state_seconds, machine_seconds, removal_policy
+from infra.storage import log_groups
 from shared.spec.environment import Environment, Schedule
-from shared.spec.lake import Stage
+from shared.spec.lake import STAGE_OF, Stage
 
 DEFINITION = ROOT / "step_functions" / "lake.asl.json"
 # A schedule need not strike to the second; a run that could not be started is tried again for an hour, then kept in the queue.
@@ -42,22 +43,15 @@ class WorkflowStack(Stack):
         jobs: Mapping[Stage, glue.CfnJob],
     ) -> None:
         super().__init__(scope, f"{environment.prefix}-workflow", env=cdk_environment(environment), termination_protection=environment.keeps_data)
-        self.machine = self._machine(environment, key, functions, jobs)
+        self.machine = self._machine(environment, functions, jobs)
         if environment.schedule is not None:
             self._schedule(environment, environment.schedule, key)
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
 
     def _machine(
-        self, environment: Environment, key: kms.IKey, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]
+        self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]
     ) -> sfn.StateMachine:
-        log_group = logs.LogGroup(
-            self,
-            "MachineLogs",
-            log_group_name=f"/aws/vendedlogs/states/{environment.state_machine}",
-            retention=log_retention(environment),
-            encryption_key=key,
-            removal_policy=removal_policy(environment),
-        )
+        log_group = logs.LogGroup.from_log_group_name(self, "MachineLogs", log_groups(environment)["MachineLogs"])
         functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in functions.items()}
         jobs_by_name = {f"{stage.title()}Job": job.ref for stage, job in jobs.items()}
         return sfn.StateMachine(
@@ -73,7 +67,8 @@ class WorkflowStack(Stack):
         )
 
     def _machine_role(self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]) -> iam.Role:
-        role = iam.Role(self, "MachineRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        trusted = {"StringEquals": {"aws:SourceAccount": environment.account}, "ArnLike": {"aws:SourceArn": environment.machine_arn}}
+        role = iam.Role(self, "MachineRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com", conditions=trusted))
         role.add_to_policy(
             iam.PolicyStatement(
                 sid="InvokeSteps", actions=["lambda:InvokeFunction"], resources=[function.function_arn for function in functions.values()]
@@ -103,7 +98,7 @@ class WorkflowStack(Stack):
             encryption_master_key=key,
             enforce_ssl=True,
             retention_period=Duration.days(14),
-            removal_policy=removal_policy(environment),
+            removal_policy=removal_policy(self, environment),
         )
         accept(missed, "AwsSolutions-SQS3", "This is the dead-letter queue.")
         role = iam.Role(self, "ScheduleRole", assumed_by=self._scheduler(environment))
@@ -136,9 +131,27 @@ class WorkflowStack(Stack):
 
 
 def definition(environment: Environment) -> str:
-    """The state machine's text with this environment's timeouts: numbers, which CloudFormation's own substitution cannot give to a JSON file."""
+    """The state machine's text with this environment's timeouts and workers, which CloudFormation's own substitution cannot give to a JSON file."""
     text = DEFINITION.read_text(encoding="utf-8")
     seconds = {"${JobStateSeconds}": job_state_seconds(environment), "${MachineSeconds}": machine_seconds(environment)}
     for name, value in seconds.items():
         text = text.replace(f'"{name}"', str(value))
+    for name, expression in _workers(environment).items():
+        text = text.replace(f"${{{name}}}", expression)
     return text
+
+
+def _workers(environment: Environment) -> Mapping[str, str]:
+    """JSONata over a group's name: a run is given its group's workers, since a job has only those of its stage."""
+    found: dict[str, str] = {}
+    for stage in STAGE_OF.values():
+        sizes = {key.partition(".")[2]: size for key, size in environment.groups.items() if key.startswith(f"{stage}.")}
+        usual, label = environment.workers_of(stage), stage.title()
+        found[f"{label}WorkerType"] = _by_group({group: f"'{size.type}'" for group, size in sizes.items()}, f"'{usual.type}'")
+        found[f"{label}WorkerCount"] = _by_group({group: str(size.count) for group, size in sizes.items()}, str(usual.count))
+        found[f"{label}Minutes"] = _by_group({group: str(size.timeout_minutes) for group, size in sizes.items()}, str(usual.timeout_minutes))
+    return found
+
+
+def _by_group(values: Mapping[str, str], otherwise: str) -> str:
+    return "".join(f"$states.input = '{group}' ? {value} : " for group, value in values.items()) + otherwise

@@ -28,7 +28,12 @@ def evidence_key(run: str, stage: Stage, table: str) -> str:
 
 def errors_prefix(table: Table, ingest_time: datetime, frozen_by: str) -> str:
     """Folder of a batch's JSON rejects; its files start with the batch id."""
-    return f"_errors/{table_path(table)}/dt={ingest_time:%Y-%m-%d}/run_id={frozen_by}"
+    return f"{rejects_path(table)}/dt={ingest_time:%Y-%m-%d}/run_id={frozen_by}"
+
+
+def rejects_path(table: Table) -> str:
+    """Folder of a bronze table's rejects, a folder for each day."""
+    return f"_errors/{table_path(table)}"
 
 
 def staging_path(run: str, fence: int, glue_run: str, table: str) -> str:

@@ -1,7 +1,11 @@
 """One deployment, as `lake/environments.toml` describes it. Values only; what is built from them is in `infra/`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
+
+# Each reads what contracts open to it: analysts gold without classified columns, engineers silver, stewards rejects and what is classified.
+Role = Literal["analyst", "engineer", "steward"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +18,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """How a Glue job is sized."""
+    """How a Glue run is sized."""
 
     type: str
     count: int
@@ -31,6 +35,16 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """The subnet that the ingest job works in, of a VPC from which the sources can be reached."""
+
+    vpc: str
+    subnet: str
+    zone: str  # of the subnet
+    route_table: str | None  # of the subnet: endpoints are made, so that it needs no way out; None: it has endpoints or a way out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """One deployment of the lake. Its resources' names are derived here and nowhere else."""
 
@@ -40,9 +54,16 @@ class Environment:
     keeps_data: bool
     max_windows: int  # per table and run
     log_retention_days: int
-    workers: Workers
+    workers: Workers  # of every job
     schedule: Schedule | None
     secrets: Secrets
+    bucket_name: str | None = None  # None: one is made of prefix, account and region
+    undo_days: int = 30  # for so long an object that was overwritten or deleted can be had back
+    groups: Mapping[str, Workers] = field(default_factory=dict)  # of a stage ("ingest") or of a group in it ("ingest.slow")
+    network: Network | None = None
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by Role, the IAM principals that have it
+    admins: tuple[str, ...] = ()  # IAM principals that administer Lake Formation beside the one that deploys
+    former_domains: tuple[str, ...] = ()  # that no contract has any more: for the one deployment that takes them from the last table
 
     @property
     def prefix(self) -> str:
@@ -50,7 +71,12 @@ class Environment:
 
     @property
     def bucket(self) -> str:
-        return f"{self.prefix}-{self.account}-{self.region}"
+        return self.bucket_name or f"{self.prefix}-{self.account}-{self.region}"
+
+    @property
+    def log_bucket(self) -> str:
+        """Name of the bucket that S3's access logs go to."""
+        return f"{self.bucket}-logs"
 
     @property
     def state_table(self) -> str:
@@ -63,6 +89,10 @@ class Environment:
     @property
     def machine_arn(self) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
+
+    def workers_of(self, stage: str, group: str | None = None) -> Workers:
+        """Of a group's Glue runs; without a group, of the stage's job."""
+        return self.groups.get(f"{stage}.{group}", self.groups.get(stage, self.workers))
 
     def job(self, stage: str) -> str:
         """Name of the Glue job of a stage."""

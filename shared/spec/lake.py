@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
-from shared.spec.environment import Environment
+from shared.spec.environment import Environment, Role
 
 Layer = Literal["bronze", "silver", "gold"]
 Load = Literal["append", "log", "merge", "scd2", "derive", "replace"]
@@ -24,6 +24,8 @@ FileFormat = Literal["csv", "json", "parquet"]
 SourceKind = Literal["windows", "snapshot", "files"]
 
 STAGE_OF: Mapping[Layer, Stage] = {"bronze": "ingest", "silver": "refine", "gold": "stage"}
+
+LEVELS = ("public", "confidential", "restricted")  # a column without classification is public
 
 
 class UnknownTable(KeyError):
@@ -224,8 +226,10 @@ class Table:
     sql: str | None  # derive, replace: Spark SQL over `layer.table` names
     affected_sql: str | None  # derive: target keys to recompute, over `changed.layer.table` and plain tables
     zorder: tuple[str, ...]
-    contract_hash: str  # of everything here but the hashes
+    contract_hash: str  # of everything here that a job acts upon
     definition_hash: str  # of what decides the table's content: load, columns, keys, SQL
+    domain: str = ""
+    readers: tuple[Role, ...] = ()  # the roles its contract opens it to, sorted
 
     @property
     def stage(self) -> Stage:
@@ -242,6 +246,11 @@ class Table:
         """Partition columns in the contract's order."""
         cut = [column for column in self.columns if column.partition_position is not None]
         return tuple(column.name for column in sorted(cut, key=lambda column: column.partition_position or 0))
+
+    @property
+    def classification(self) -> str:
+        """The highest of its columns."""
+        return max((column.classification or LEVELS[0] for column in self.columns), key=LEVELS.index)
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)

@@ -20,6 +20,10 @@ class Assembly:
     def template(self, environment, part):
         return json.loads((self.folder / f"sluice-{environment}-{part}.template.json").read_text())
 
+    def stacks(self, environment):
+        artifacts = json.loads((self.folder / "manifest.json").read_text())["artifacts"]
+        return [one for id, one in artifacts.items() if id.startswith(f"sluice-{environment}-") and one["type"] == "aws:cloudformation:stack"]
+
     def resources(self, environment, part, type):
         return {id: one for id, one in self.template(environment, part)["Resources"].items() if one["Type"] == type}
 
@@ -28,9 +32,9 @@ class Assembly:
         return [one["Properties"] for one in self.resources(environment, part, type).values()]
 
 
-def synthesize(folder, *, only=None, made=None):
+def synthesize(folder, *, only=None, made=None, **context):
     made = made or lake()
-    app = lakehouse.new_app(str(folder))
+    app = lakehouse.new_app(str(folder), **context)
     with bundles_of(made) as bundles:
         for environment in made.environments.values():
             if only in (None, environment.name):

@@ -28,6 +28,7 @@ class Run:
     error: str | None
     cause: str | None
     calls: list = field(default_factory=list)
+    workers: dict = field(default_factory=dict)  # (job, group) -> type, count, minutes
 
     def called(self, name):
         return [payload for called, payload in self.calls if called == name]
@@ -39,7 +40,7 @@ class Run:
 
 def execute(environment, answers, monkeypatch, *, input=None, run="run-1"):
     """Run the shipped definition. `answers` maps a function or job name to a value, or to a function of its payload and the calls so far."""
-    calls = []
+    calls, workers = [], {}
 
     def answer(name, payload):
         calls.append((name, payload))
@@ -53,13 +54,18 @@ def execute(environment, answers, monkeypatch, *, input=None, run="run-1"):
     monkeypatch.setattr(stepfunctions, "time", SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None}))
     monkeypatch.setattr(stepfunctions, "_call_lambda", answer)
     monkeypatch.setattr(stepfunctions, "_resolve_lambda_function_ref", lambda ref, optimized: ref)
-    start = {"arn:aws:states:::glue:startJobRun": lambda _, call: answer(call["JobName"], call["Arguments"])}
+
+    def start_job(_, call):
+        workers[call["JobName"], call["Arguments"]["--group"]] = tuple(call.get(key) for key in ("WorkerType", "NumberOfWorkers", "Timeout"))
+        return answer(call["JobName"], call["Arguments"])
+
+    start = {"arn:aws:states:::glue:startJobRun": start_job}
     monkeypatch.setattr(stepfunctions, "_SERVICE_DISPATCH", start)
     execution = _execution(run, input or {})
     monkeypatch.setitem(stepfunctions._state_machines, MACHINE, {"name": "sluice-local", "definition": substituted(environment)})
     monkeypatch.setitem(stepfunctions._executions, execution["executionArn"], execution)
     stepfunctions._run_execution(execution["executionArn"])
-    return Run(execution["status"], execution.get("error"), execution.get("cause"), calls)
+    return Run(execution["status"], execution.get("error"), execution.get("cause"), calls, workers)
 
 
 def substituted(environment):

@@ -1,5 +1,8 @@
 """Who may do what, read from the policies themselves. The emulator evaluates none of them."""
 
+import json
+import re
+
 import pytest
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
@@ -171,22 +174,49 @@ def test_runs_are_stopped_by_fail_and_the_machine_alone(statements):
     assert {"plan", "fail", "machine"} == {step for step in statements if doing(statements, step, "glue:GetJobRuns")}
 
 
+def test_the_machine_is_no_confused_deputy(assembly):
+    """Step Functions uses its role for this very machine of this account, the schedule for this account."""
+    trusts = {
+        statement["Principal"]["Service"]: statement.get("Condition")
+        for role in assembly.properties("prod", "workflow", "AWS::IAM::Role")
+        for statement in role["AssumeRolePolicyDocument"]["Statement"]
+    }
+
+    of_account = {"StringEquals": {"aws:SourceAccount": "222222222222"}}
+    machine = {"ArnLike": {"aws:SourceArn": "arn:aws:states:eu-west-1:222222222222:stateMachine:sluice-prod"}}
+    assert {"states.amazonaws.com": of_account | machine, "scheduler.amazonaws.com": of_account} == trusts
+
+
+def test_only_the_job_that_joins_a_vpc_may_make_interfaces(assembly):
+    """In the environment's subnet, and it takes away nothing of another."""
+    policies = {policy["PolicyName"]: policy["PolicyDocument"]["Statement"] for policy in assembly.properties("quay", "compute", "AWS::IAM::Policy")}
+    joining = {name: [one for one in held if "ec2" in json.dumps(one["Action"])] for name, held in policies.items()}
+    (held,) = [held for held in joining.values() if held]
+    by_sid = {one["Sid"]: one for one in held}
+
+    subnet = "arn:aws:ec2:eu-west-1:333333333333:subnet/subnet-0a1b2c3d"
+    assert {"LookAround", "Join", "Leave", "Mark"} == set(by_sid)
+    assert subnet in by_sid["Join"]["Resource"]
+    assert {"ArnEquals": {"ec2:Subnet": subnet}} == by_sid["Leave"]["Condition"]
+    assert ["ingest"] == [name.split("JobRole")[0].lower() for name, found in joining.items() if found]
+
+
 def test_no_action_holds_a_star(statements):
     """Actions are listed, one by one."""
     assert not [(step, action) for step, held in statements.items() for one in held for action in listed(one["Action"]) if "*" in action]
 
 
 def test_a_bare_star_stands_only_where_aws_knows_no_resource(statements):
-    """Every other star ends a folder of the lake's bucket or of a source, or the name of an execution."""
+    """Every other star ends a folder of the lake's bucket or of a source, the name of an execution, or a log group of the role's own."""
     for step, held in statements.items():
         for one in held:
             for resource in listed(one["Resource"]):
                 if resource == "*":
                     assert set(listed(one["Action"])) <= WITHOUT_RESOURCES, step
                 elif isinstance(resource, str) and "*" in resource:
-                    assert resource.startswith((BUCKET, f"{DROP}/prod/gauges/*", "arn:aws:states:eu-west-1:222222222222:execution:sluice-prod:")), (
-                        step
-                    )
+                    own = rf"arn:aws:logs:eu-west-1:222222222222:log-group:/aws(/lambda|-glue)/sluice-prod-{step}(/error|/output)?:\*"
+                    executions = "arn:aws:states:eu-west-1:222222222222:execution:sluice-prod:"
+                    assert resource.startswith((BUCKET, f"{DROP}/prod/gauges/*", executions)) or re.fullmatch(own, resource), step
 
 
 def test_a_star_without_a_reason_stops_the_synthesis(tmp_path):

@@ -9,6 +9,7 @@ from infra.access import FUNCTIONS
 from infra.workflow import definition
 from shared.core.events import CommitRequest, FailRequest, GateRequest, ReportRequest, RunRequest
 from shared.spec.codec import from_json
+from shared.spec.environment import Workers
 from tests.infra.interpreter import MACHINE, Refusal, execute
 from tests.infra.tides import environment
 
@@ -61,6 +62,24 @@ def test_every_payload_is_the_message_its_lambda_reads(run):
         if name in REQUESTS:
             from_json(REQUESTS[name], payload)
     assert set(FUNCTIONS) == {name for name in (*passed.order, *failed.order) if name in REQUESTS}
+
+
+def test_a_group_has_workers_of_its_own(monkeypatch):
+    """A large table is given its own by its contract; the others of its stage keep the stage's, and what has none keeps the job's."""
+    sized = environment(
+        groups={"ingest.slow": Workers(type="G.4X", count=20, timeout_minutes=240), "refine": Workers(type="R.1X", count=3, timeout_minutes=5)}
+    )
+
+    done = execute(sized, answers(), monkeypatch)
+
+    usual = ("G.1X", 2, 60)
+    assert {
+        ("ingest-job", "main"): usual,
+        ("ingest-job", "slow"): ("G.4X", 20, 240),
+        ("refine-job", "main"): ("R.1X", 3, 5),
+        ("stage-job", "main"): usual,
+        ("publish-job", "all"): (None, None, None),
+    } == done.workers
 
 
 def test_a_job_is_started_with_its_run_fence_and_group(run):

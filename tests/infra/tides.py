@@ -2,11 +2,25 @@
 
 from datetime import UTC, datetime
 
-from shared.spec.environment import Environment, Schedule, Secrets, Workers
+from shared.spec.environment import Environment, Network, Schedule, Secrets, Workers
 from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
 
+SIZED = {"ingest.slow": Workers(type="G.4X", count=20, timeout_minutes=240), "publish": Workers(type="G.1X", count=3, timeout_minutes=30)}
 
-def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2):
+
+def environment(
+    name="local",
+    *,
+    account="000000000000",
+    keeps_data=False,
+    schedule=True,
+    enabled=False,
+    worker="G.1X",
+    count=2,
+    groups=None,
+    network=None,
+    roles=None,
+):
     return Environment(
         name=name,
         account=account,
@@ -15,6 +29,10 @@ def environment(name="local", *, account="000000000000", keeps_data=False, sched
         max_windows=12,
         log_retention_days=30,
         workers=Workers(type=worker, count=count, timeout_minutes=60),
+        groups=groups or {},
+        network=network,
+        roles=roles or {},
+        admins=(f"arn:aws:iam::{account}:role/harbour-master",),
         schedule=Schedule(expression="cron(0 4 * * ? *)", time_zone="Europe/Berlin", enabled=enabled) if schedule else None,
         secrets=Secrets(mask_key=f"sluice/{name}/mask-key", servers={"tower": f"sluice/{name}/tower"}),
     )
@@ -22,19 +40,31 @@ def environment(name="local", *, account="000000000000", keeps_data=False, sched
 
 def lake():
     """Tides: a source in two groups, silver merged from it, gold derived."""
-    tides = table("bronze.tides", load="append", source=source())
+    tides = table("bronze.tides", load="append", source=source(), readers=("steward",))
     gauges = table("bronze.gauges", load="append", source=files_source(), group="slow")
-    merged = table("silver.tides", load="merge", inputs=("bronze.tides",))
-    daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True)
+    merged = table("silver.tides", load="merge", inputs=("bronze.tides",), readers=("engineer", "steward"), classified="confidential")
+    daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True, readers=("analyst",))
+    keepers = table("gold.keepers", load="derive", inputs=("silver.tides",), readers=("steward",), classified="restricted")
+    closed = table("gold.soundings", load="derive", inputs=("silver.tides",))
+    quay = Network(vpc="vpc-0a1b2c3d", subnet="subnet-0a1b2c3d", zone="eu-west-1a", route_table="rtb-0a1b2c3d")
     environments = [
         environment(),
-        environment("dev", account="111111111111", enabled=True),
-        environment("prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10),
+        environment("dev", account="111111111111", enabled=True, roles=people("111111111111")),
+        environment(
+            "prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10, groups=SIZED, roles=people("222222222222")
+        ),
+        environment("quay", account="333333333333", schedule=False, network=quay),
     ]
-    return Lake(tables=(tides, gauges, merged, daily), environments={one.name: one for one in environments})
+    return Lake(tables=(tides, gauges, merged, daily, keepers, closed), environments={one.name: one for one in environments})
 
 
-def table(name, *, load: Load, source=None, inputs=(), group="default", partitioned=False):
+def people(account):
+    """Two analysts, an engineer, a steward."""
+    names = {"analyst": ("ann", "ben"), "engineer": ("eve",), "steward": ("sam",)}
+    return {role: tuple(f"arn:aws:iam::{account}:role/{name}" for name in given) for role, given in names.items()}
+
+
+def table(name, *, load: Load, source=None, inputs=(), group="default", partitioned=False, readers=(), classified=None):
     layer: Layer = name.split(".")[0]
     return Table(
         name=name,
@@ -46,7 +76,7 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
         file=f"lake/{name.replace('.', '/')}.yaml",
         group=group,
         columns=(
-            column("gauge", "string", key=1),
+            column("gauge", "string", key=1, classification=classified),
             column("height_m", "decimal(6,3)"),
             column("measured_at", "timestamp"),
             column("measured_on", "date", partition=1 if partitioned else None),
@@ -64,11 +94,15 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
         zorder=(),
         contract_hash="c" * 64,
         definition_hash="d" * 64,
+        domain="Sea",
+        readers=readers,
     )
 
 
-def column(name, type, *, key=None, partition=None):
-    return Column(name=name, type=type, required=True, key_position=key, partition_position=partition, classification=None, mask=None, lineage=())
+def column(name, type, *, key=None, partition=None, classification=None):
+    return Column(
+        name=name, type=type, required=True, key_position=key, partition_position=partition, classification=classification, mask=None, lineage=()
+    )
 
 
 def source():
@@ -93,7 +127,7 @@ def files_source():
             location=f"s3://harbour-drop/{name}/gauges",
             format="csv",
         )
-        for name in ("local", "dev", "prod")
+        for name in ("local", "dev", "prod", "quay")
     )
     tolerance = Tolerance(share=0.01, rows=20)
     files = Files(pattern="*.csv", max_objects=100)

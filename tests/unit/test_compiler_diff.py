@@ -47,6 +47,14 @@ def edited_table(good, name, **changes):
     return replace(good, tables=tuple(replace(table, **changes) if table.name == name else table for table in good.tables))
 
 
+def test_a_role_that_is_shut_out_breaks(good):
+    """Somebody's query answers tomorrow with a refusal."""
+    opened = edited_table(good, "gold.fact_sales", readers=("analyst",))
+
+    assert {("gold.fact_sales", BREAKING, "role 'analyst' taken away")} == found(opened, good)
+    assert {("gold.fact_sales", WORDS, "domain changed")} == found(good, edited_table(good, "gold.fact_sales", domain="trade"))
+
+
 def with_note(name, required=""):
     """An edit that gives a contract a column more, before its last one."""
     return name, UPDATED, NOTE % required + UPDATED
@@ -94,6 +102,10 @@ EDITS = {
     "columns moved": (
         [(DIM_PRODUCT, TITLE, ""), (DIM_PRODUCT, "      - {name: price,", TITLE + "      - {name: price,")],
         ("gold.dim_product", COMPATIBLE, "columns stand in another order"),
+    ),
+    "a role let in": (
+        [(FACT, "domain: sales", "roles: [{role: analyst}]\ndomain: sales")],
+        ("gold.fact_sales", COMPATIBLE, "opened to role 'analyst'"),
     ),
     "another mask": ([(CUSTOMERS, "mask: hmac", "mask: redact")], ("bronze.customers", BREAKING, "column 'email' masked otherwise")),
     "classified higher": (
