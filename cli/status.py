@@ -1,7 +1,7 @@
 """`sluice status`: who holds the lake, how far each source got, what is certified, which rules are bypassed, the last runs."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +10,10 @@ from rich.text import Text
 from cli.bypass import show_bypasses
 from cli.lakes import Desk, OpenLake
 from cli.render import duration, examples, moment, out, show_json, show_table
+from shared.core.measuring import lag_seconds
 from shared.core.messages import RunRecord
 from shared.core.window import position_text
 from shared.spec.codec import to_json
-from shared.spec.lake import Position
 
 app = typer.Typer()
 
@@ -64,15 +64,8 @@ def show_runs(runs: Iterable[Mapping[str, Any]]) -> None:
 def _source(lake: OpenLake, name: str, at: datetime) -> Mapping[str, Any]:
     progress = lake.state.progress(name)
     waiting = [batch for batch in lake.state.pending(name) if batch.seq > progress.seq]
-    lag = _lag_seconds(progress.position, at)
+    lag = lag_seconds(progress.position, at)
     return {"table": name, "position": progress.position, "seq": progress.seq, "lag_seconds": lag, "pending_batches": len(waiting)}
-
-
-def _lag_seconds(position: Position | None, at: datetime) -> float | None:
-    """A date counts from its midnight in UTC."""
-    if position is None or isinstance(position, int):
-        return None
-    return (at - (position if isinstance(position, datetime) else datetime.combine(position, time.min, UTC))).total_seconds()
 
 
 def _show(found: Mapping[str, Any]) -> None:

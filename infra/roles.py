@@ -98,6 +98,9 @@ def _watching(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[ia
         statements.append(
             iam.PolicyStatement(sid="WatchRuns", actions=["states:DescribeExecution"], resources=[executions_arn(role, holdings.environment)])
         )
+    if access.times:
+        timer = Stack.of(role).format_arn(service="scheduler", resource="schedule", resource_name=f"default/{holdings.environment.scheduler}")
+        statements.append(iam.PolicyStatement(sid="WatchSchedule", actions=["scheduler:GetSchedule"], resources=[timer]))
     if access.stops:
         statements.append(iam.PolicyStatement(sid="StopJobs", actions=["glue:BatchStopJobRun"], resources=jobs))
     return statements

@@ -27,6 +27,8 @@ DEFINITION = ROOT / "step_functions" / "lake.asl.json"
 WINDOW_MINUTES = 5
 RETRY_SECONDS = 3600
 RETRIES = 10
+# Functions that no execution calls.
+OUTSIDE = ("watch",)
 
 
 class WorkflowStack(Stack):
@@ -58,7 +60,8 @@ class WorkflowStack(Stack):
             encryption_key=key,
             removal_policy=removal_policy(environment),
         )
-        functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in functions.items()}
+        steps = {name: function for name, function in functions.items() if name not in OUTSIDE}
+        functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in steps.items()}
         jobs_by_name = {f"{stage.title()}Job": job.ref for stage, job in jobs.items()}
         return sfn.StateMachine(
             self,
@@ -67,7 +70,7 @@ class WorkflowStack(Stack):
             state_machine_type=sfn.StateMachineType.STANDARD,
             definition_body=sfn.DefinitionBody.from_string(definition(environment)),
             definition_substitutions={**functions_by_name, **jobs_by_name},
-            role=self._machine_role(environment, functions, jobs),
+            role=self._machine_role(environment, steps, jobs),
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
         )
@@ -113,7 +116,7 @@ class WorkflowStack(Stack):
         rule = scheduler.CfnSchedule(
             self,
             "Schedule",
-            name=environment.prefix,
+            name=environment.scheduler,
             description=f"Starts a run of {environment.prefix}",
             schedule_expression=schedule.expression,
             schedule_expression_timezone=schedule.time_zone,

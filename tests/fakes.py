@@ -197,6 +197,9 @@ class FakeState:
     def take_schedule(self, scheduled, run):
         return self._schedules.setdefault(scheduled, run)
 
+    def last_scheduled(self):
+        return max(self._schedules, default=None)
+
     def bypasses(self):
         return self._bypasses
 
@@ -264,11 +267,16 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, object]]] = []
+        self.measures: list[tuple[str | None, str, float]] = []  # of a table or stage (None: the run), name, value
 
     def event(self, name, **fields):
         self.events.append((name, fields))
 
     warning = event
+
+    def measured(self, name, measures, *, table=None, stage=None, **fields):
+        self.event(name, table=table, stage=stage, **fields)
+        self.measures += [(table or stage, measure, value) for measure, value in measures.items()]
 
 
 class FakeNotify:

@@ -18,6 +18,6 @@ LOGGER = function_logger("fail")
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     request = from_json(FailRequest, event)
     ports = LambdaPorts.from_environment()
-    log = EventLog(LOGGER, job_name="fail", run_id=request.run)
+    log = EventLog(LOGGER, job_name="fail", run_id=request.run, environment=ports.environment.name)
     answer = fail(request, pinned=ports.pinned, state=ports.state, executions=ports.executions, notify=LogNotify(log), log=log, clock=utc_now)
     return to_json(answer)

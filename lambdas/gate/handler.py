@@ -17,6 +17,6 @@ LOGGER = function_logger("gate")
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     request = from_json(GateRequest, event)
     ports = LambdaPorts.from_environment()
-    log = EventLog(LOGGER, job_name="gate", run_id=request.run)
+    log = EventLog(LOGGER, job_name="gate", run_id=request.run, environment=ports.environment.name)
     answer = gate(request, pinned=ports.pinned, state=ports.state, documents=ports.documents, delta_log=ports.delta_log, log=log, clock=utc_now)
     return to_json(answer)

@@ -76,6 +76,11 @@ class FailAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """Nothing is asked for: the time is the function's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRequest:
     run: str
 

@@ -25,6 +25,7 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.spec.lake import Stage, Table
+from shared.spec.measures import Measure
 
 T = TypeVar("T")
 Guard = Callable[[], None]  # raises StaleFence; called before every Delta write begins, as late as our code can
@@ -96,6 +97,9 @@ class State(Protocol):
     def take_schedule(self, scheduled: str, run: str) -> str:
         """Register the run of a schedule's time if none is; the run that has it."""
 
+    def last_scheduled(self) -> str | None:
+        """The latest schedule's time that became a run, as `take_schedule` was given it; None before the first."""
+
     def bypasses(self) -> tuple[Bypass, ...]:
         """Expired ones among them."""
 
@@ -149,12 +153,24 @@ class Notify(Protocol):
     def alert(self, *, owner: str, subject: str, text: str) -> None: ...
 
 
+class Timer(Protocol):
+    """The schedule that starts runs."""
+
+    def changed_at(self) -> datetime:
+        """When it was made or last changed, switched on or off among it. Raises BadState when it is gone."""
+
+
 class Log(Protocol):
     """One structured event per step."""
 
     def event(self, name: str, **fields: object) -> None: ...
 
     def warning(self, name: str, **fields: object) -> None: ...
+
+    def measured(
+        self, name: str, measures: Mapping[Measure, float], *, table: str | None = None, stage: Stage | None = None, **fields: object
+    ) -> None:
+        """An event that is also numbers, of the run, of one table or of one stage. Without a number it is an event. Repeated, it counts again."""
 
 
 # ---- the lake, as Spark sees it

@@ -61,6 +61,11 @@ class Environment:
         return self.prefix
 
     @property
+    def scheduler(self) -> str:
+        """Name of the schedule that starts runs."""
+        return self.prefix
+
+    @property
     def machine_arn(self) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
 

@@ -243,6 +243,12 @@ class Table:
         cut = [column for column in self.columns if column.partition_position is not None]
         return tuple(column.name for column in sorted(cut, key=lambda column: column.partition_position or 0))
 
+    @property
+    def freshness(self) -> Rule | None:
+        """The strictest of its freshness rules; `kwargs["max_age_seconds"]` is how old its newest value may be."""
+        rules = [rule for rule in self.rules if rule.kind == "freshness"]
+        return min(rules, key=lambda rule: int(rule.kwargs["max_age_seconds"]), default=None)
+
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 

@@ -205,7 +205,7 @@ def test_every_function_is_python_3_13_and_knows_its_environment(local):
     """All are one bundle and differ by their handler."""
     functions = local("compute", "AWS::Lambda::Function")
 
-    assert {"plan", "gate", "commit", "report", "fail"} == {function["FunctionName"].removeprefix("sluice-local-") for function in functions}
+    assert {"plan", "gate", "commit", "report", "fail", "watch"} == {function["FunctionName"].removeprefix("sluice-local-") for function in functions}
     for function in functions:
         name = function["FunctionName"].removeprefix("sluice-local-")
         assert ("python3.13", f"lambdas.{name}.handler.handler") == (function["Runtime"], function["Handler"])

@@ -54,6 +54,7 @@ class FakeMachine:
             pinned=self.world.pinned,
             state=self.world.state,
             documents=self.world.documents,
+            log=self.world.log,
             clock=self.world.world.clock,
         )
         error, cause = {"passed": (None, None), "blocked": ("TablesBlocked", "Blocked: bronze.orders")}.get(status, ("RunFailed", "broken"))

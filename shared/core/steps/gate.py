@@ -6,6 +6,7 @@ from shared.core.events import GateAnswer, GateRequest
 from shared.core.graph import groups_of, only
 from shared.core.job import check_pin
 from shared.core.layout import gate_key
+from shared.core.measuring import measures_of
 from shared.core.ports import Clock, DeltaLog, Documents, Log, State
 from shared.core.run_documents import GateDecision
 from shared.core.steps.gate_bronze import decide_bronze
@@ -40,6 +41,8 @@ def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: D
     if request.stage == "stage":
         intend(bench, decision)
     _tell(pinned.lake, docket, log)
+    if request.stage == "stage":
+        _tell_outcome(bench.lake, decision, (clock() - plan.at).total_seconds(), log)
     return GateAnswer(groups=_next_groups(pinned.lake, decision), halted=len(docket.halted))
 
 
@@ -51,5 +54,18 @@ def _next_groups(lake: Lake, decision: GateDecision) -> tuple[str, ...]:
 
 def _tell(lake: Lake, docket: Docket, log: Log) -> None:
     for name, verdict in docket.verdicts.items():
-        tell = log.event if verdict.verdict == "pass" else log.warning
-        tell("verdict", table=name, owner=lake.table(name).owner, verdict=verdict.verdict, findings=[finding.message for finding in verdict.findings])
+        log.measured(
+            "verdict",
+            measures_of(verdict, docket.counts.get(name)),
+            table=name,
+            owner=lake.table(name).owner,
+            verdict=verdict.verdict,
+            findings=[finding.message for finding in verdict.findings],
+        )
+
+
+def _tell_outcome(lake: Lake, decision: GateDecision, waited_seconds: float, log: Log) -> None:
+    """The last gate alone knows which tables the run leaves behind, and when the waiting for gates was over."""
+    log.measured("gates_done", {"gate_wait_seconds": waited_seconds})
+    for table in lake.tables:
+        log.measured("standing", {"table_blocked": int(table.name in decision.blocked)}, table=table.name)

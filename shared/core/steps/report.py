@@ -6,8 +6,8 @@ from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import ReportAnswer, ReportRequest
 from shared.core.layout import evidence_key, gate_key, plan_key, report_key
 from shared.core.messages import IngestEvidence, TableEvidence
-from shared.core.ports import Clock, Documents, State
-from shared.core.report import Gathered, compose
+from shared.core.ports import Clock, Documents, Log, State
+from shared.core.report import Gathered, RunReport, compose
 from shared.core.report_page import page
 from shared.core.run_documents import GateDecision, Plan
 from shared.spec.lake import Lake, PinnedLake, Stage, Table
@@ -16,13 +16,21 @@ T = TypeVar("T")
 GATED: tuple[Stage, ...] = ("ingest", "refine", "stage")
 
 
-def report(request: ReportRequest, *, pinned: PinnedLake, state: State, documents: Documents, clock: Clock) -> ReportAnswer:
+def report(request: ReportRequest, *, pinned: PinnedLake, state: State, documents: Documents, log: Log, clock: Clock) -> ReportAnswer:
     """Repeating it writes the report again, as things are then."""
     composed = compose(pinned.lake, _gather(request.run, pinned.lake, state, documents, clock))
     answer = ReportAnswer(html=report_key(request.run, "html"), json=report_key(request.run, "json"))
     documents.put(answer.json, composed)
     documents.put_text(answer.html, page(composed), "text/html; charset=utf-8")
+    _tell(composed, log)
     return answer
+
+
+def _tell(composed: RunReport, log: Log) -> None:
+    log.event("reported", status=composed.status, blocked=sorted(composed.blocked))
+    for stage in composed.stages:
+        if stage.seconds is not None:
+            log.measured("stage_done", {"latency_seconds": stage.seconds}, stage=stage.stage)
 
 
 def _gather(run: str, lake: Lake, state: State, documents: Documents, clock: Clock) -> Gathered:
