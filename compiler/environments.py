@@ -10,17 +10,20 @@ from zoneinfo import available_timezones
 from compiler.document import Document, Lines
 from compiler.node import Node
 from compiler.problems import Problems, did_you_mean
-from shared.spec.environment import Environment, Schedule, Secrets, Workers
+from shared.spec.environment import OPERATOR, Environment, Schedule, Secrets, Sla, Workers
 
 FILE = "environments.toml"
 WORKER_TYPES = ("G.1X", "G.2X", "G.4X", "G.8X", "G.12X", "G.16X", "R.1X", "R.2X", "R.4X", "R.8X")  # of Glue's Spark jobs
 RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)  # CloudWatch's own
 
-_KEYS = ("account", "region", "keeps_data", "max_windows", "log_retention_days", "workers", "schedule", "secrets")
+_KEYS = ("account", "region", "keeps_data", "max_windows", "log_retention_days", "workers", "schedule", "secrets", "sla", "alarms")
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 _SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]+")
 _SCHEDULE = re.compile(r"(cron\(\S+( \S+){5}\)|rate\([1-9]\d* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\))")
+_SLA = ("gate_minutes", "run_minutes", "start_minutes")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https://\S+")
+_WEEK_MINUTES = 7 * 24 * 60
 _BUCKET_LENGTH = 63
 _TOML_PLACE = re.compile(r"\(at line (\d+), column \d+\)")
 
@@ -99,6 +102,7 @@ def _read_environment(name: str, node: Node) -> Environment | None:
         node["log_retention_days"].refuse(
             f"CloudWatch cannot keep logs {retention} days", f"Write {near}: it knows {', '.join(map(str, RETENTION_DAYS))}."
         )
+    sla, alarms = _read_sla(node["sla"]), _read_alarms(node["alarms"])
     workers, schedule, secrets = _read_workers(node["workers"]), _read_schedule(node["schedule"]), _read_secrets(node["secrets"])
     if account is None or region is None or max_windows is None or retention is None or workers is None or secrets is None:
         return None
@@ -112,6 +116,8 @@ def _read_environment(name: str, node: Node) -> Environment | None:
         workers=workers,
         schedule=schedule,
         secrets=secrets,
+        sla=sla,
+        alarms=alarms,
     )
     if len(environment.bucket) > _BUCKET_LENGTH:
         node.refuse(f"bucket {environment.bucket} would have more than {_BUCKET_LENGTH} characters", "Shorten the environment's name.")
@@ -156,6 +162,31 @@ def _read_schedule(node: Node) -> Schedule | None:
 @cache  # it walks a folder of 600 files
 def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
+
+
+def _read_sla(node: Node) -> Sla:
+    """What is not written keeps its default."""
+    node.only(_SLA, what="sla")
+    written = {name: node[name].integer(1, _WEEK_MINUTES) for name in _SLA}
+    return Sla(**{name: minutes for name, minutes in written.items() if minutes is not None})
+
+
+def _read_alarms(node: Node) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for team, addresses in node.entries():
+        texts = [_matching(address, _ADDRESS, "a mail address or an https:// address") for address in addresses.items()]
+        found[team] = tuple(text for text in texts if text is not None)
+    return found
+
+
+def check_teams_told(file: str, path: Path, environments: Mapping[str, Environment], teams: set[str], problems: Problems) -> None:
+    """Refuse addresses of a team that owns nothing."""
+    doc = _read_toml(path, file, problems)
+    for name, environment in environments.items() if doc is not None else ():
+        for team in environment.alarms:
+            if doc is not None and team not in {*teams, OPERATOR}:
+                node = Node.root(doc)["environments"][name]["alarms"][team]
+                node.refuse(f"no table is owned by '{team}'", did_you_mean(team, {*teams, OPERATOR}))
 
 
 def _read_secrets(node: Node) -> Secrets | None:

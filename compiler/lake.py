@@ -8,7 +8,7 @@ from compiler.contract import read_contract
 from compiler.copied import read_copy, read_delete_when
 from compiler.derived import read_sql
 from compiler.draft import Draft, DraftColumn
-from compiler.environments import FILE, check_servers_used, read_environments
+from compiler.environments import FILE, check_servers_used, check_teams_told, read_environments
 from compiler.files import Found, check_sql_files, find_tables
 from compiler.graph import check_classification, check_groups, check_relationships, check_sources, in_order
 from compiler.hashes import contract_hash, definition_hash
@@ -33,6 +33,7 @@ def compile_lake(folder: Path) -> Lake:
     if environments is not None:
         named = _servers_named(found, environments)
         check_servers_used(str(toml), toml, environments, named, problems)
+        check_teams_told(str(toml), toml, environments, {draft.owner for draft in found.drafts.values()}, problems)
     order = in_order(found.drafts)
     if problems.all or environments is None:
         raise Refused(problems.all)

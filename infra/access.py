@@ -15,7 +15,7 @@ class Access:
     """Folders are key patterns in the lake's bucket; `writes` says which kinds of state. Every role may read all state: it holds no data.
 
     `replaces`: may delete objects where it writes them (Spark does, under its own tables). `drops`: kinds it may delete.
-    `times`: may look at the schedule.
+    `times`: may look at the schedule. `alerts`: may write to the topics of owners.
     `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources (files too).
     """
 
@@ -27,6 +27,7 @@ class Access:
     watches: bool = False
     stops: bool = False
     times: bool = False
+    alerts: bool = False
     secrets: bool = False
 
 
@@ -36,10 +37,11 @@ FUNCTIONS: Mapping[Function, Access] = {
         reads_from=("_runs/*", "_evidence/*", "bronze/*/_delta_log/*", "silver/*/_delta_log/*", "gold/*/_delta_log/*"),
         writes_to=("_runs/*",),
         writes=("PENDING", "INTENT", "RUN"),
+        alerts=True,
     ),
     "commit": Access(reads_from=("gold/*/_delta_log/*",), writes=("LOCK", "CERTIFIED", "INTENT", "WATERMARK", "RUN"), drops=("INTENT",)),
     "report": Access(reads_from=("_runs/*", "_evidence/*"), writes_to=("_runs/*",)),
-    "fail": Access(writes=("LOCK", "RUN"), watches=True, stops=True),
+    "fail": Access(writes=("LOCK", "RUN"), watches=True, stops=True, alerts=True),
     "watch": Access(times=True),
 }
 

@@ -1,4 +1,4 @@
-"""The four stacks of one environment, wired by objects, and the app they stand in."""
+"""The five stacks of one environment, wired by objects, and the app they stand in."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from infra.bundling import Bundles
 from infra.catalogue import CatalogueStack
 from infra.compute import ComputeStack
 from infra.roles import Holdings
+from infra.signals import SignalsStack, owners
 from infra.storage import StorageStack
 from infra.workflow import WorkflowStack
 from shared.spec.environment import Environment
@@ -36,15 +37,21 @@ def chosen_environments(app: App, lake: Lake) -> Sequence[Environment]:
 
 
 def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bundles) -> None:
-    """Storage, catalogue, compute and workflow of one environment."""
+    """Storage, signals, catalogue, compute and workflow of one environment."""
     storage = StorageStack(app, environment=environment)
     holdings = Holdings(
-        environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key, locations=_file_locations(lake, environment)
+        environment=environment,
+        bucket=storage.bucket,
+        state=storage.state,
+        key=storage.key,
+        locations=_file_locations(lake, environment),
+        topics=tuple(environment.topic_arn(owner) for owner in owners(lake)),
     )
+    signals = SignalsStack(app, lake=lake, environment=environment, key=storage.key)
     catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket)
     compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles)
     workflow = WorkflowStack(app, environment=environment, key=storage.key, functions=compute.functions, jobs=compute.jobs)
-    for stack in (storage, catalogue, compute, workflow):
+    for stack in (storage, signals, catalogue, compute, workflow):
         Tags.of(stack).add("application", "sluice")
         Tags.of(stack).add("environment", environment.name)
 

@@ -27,12 +27,14 @@ DEFINITION = ROOT / "step_functions" / "lake.asl.json"
 WINDOW_MINUTES = 5
 RETRY_SECONDS = 3600
 RETRIES = 10
+WATCH_MINUTES = 5
+ALIAS = "live"
 # Functions that no execution calls.
 OUTSIDE = ("watch",)
 
 
 class WorkflowStack(Stack):
-    """The state machine and, where the environment has one, its schedule."""
+    """The state machine, the schedule that starts it where the environment has one, and the clock that calls watch."""
 
     def __init__(
         self,
@@ -45,8 +47,10 @@ class WorkflowStack(Stack):
     ) -> None:
         super().__init__(scope, f"{environment.prefix}-workflow", env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self.machine = self._machine(environment, key, functions, jobs)
+        alias = self._alias()
         if environment.schedule is not None:
-            self._schedule(environment, environment.schedule, key)
+            self._schedule(environment, environment.schedule, key, alias)
+        self._watch(environment, functions["watch"])
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
 
     def _machine(
@@ -71,8 +75,11 @@ class WorkflowStack(Stack):
             definition_body=sfn.DefinitionBody.from_string(definition(environment)),
             definition_substitutions={**functions_by_name, **jobs_by_name},
             role=self._machine_role(environment, steps, jobs),
+            # what an execution is slow in shows without reading its payloads
             tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            # Every event, and no payloads: an error's cause comes from drivers too and may quote a row, and a log is kept longer, and read by
+            # more, than the execution's own history.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
 
     def _machine_role(self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]) -> iam.Role:
@@ -98,10 +105,42 @@ class WorkflowStack(Stack):
         )
         return role
 
-    def _schedule(self, environment: Environment, schedule: Schedule, key: kms.IKey) -> None:
+    def _alias(self) -> sfn.CfnStateMachineAlias:
+        """What the schedule starts: a version that stays as it was deployed, whatever is edited by hand."""
+        version = sfn.CfnStateMachineVersion(
+            self,
+            "Version",
+            state_machine_arn=self.machine.state_machine_arn,
+            state_machine_revision_id=self.machine.state_machine_revision_id,
+        )
+        route = sfn.CfnStateMachineAlias.RoutingConfigurationVersionProperty(state_machine_version_arn=version.ref, weight=100)
+        return sfn.CfnStateMachineAlias(self, "Live", name=ALIAS, routing_configuration=[route])
+
+    def _watch(self, environment: Environment, function: lambda_.IFunction) -> None:
+        role = iam.Role(self, "WatchRole", assumed_by=self._scheduler(environment))
+        role.add_to_policy(iam.PolicyStatement(sid="CallWatch", actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
+        rule = scheduler.CfnSchedule(
+            self,
+            "Watch",
+            name=environment.watcher,
+            description=f"Asks how old things are in {environment.prefix}",
+            schedule_expression=f"rate({WATCH_MINUTES} minutes)",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=function.function_arn,
+                role_arn=role.role_arn,
+                input="{}",
+                # the next call says it all again
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_event_age_in_seconds=60, maximum_retry_attempts=0),
+            ),
+        )
+        rule.node.add_dependency(role)
+
+    def _schedule(self, environment: Environment, schedule: Schedule, key: kms.IKey, alias: sfn.CfnStateMachineAlias) -> None:
         missed = sqs.Queue(
             self,
             "MissedRuns",
+            queue_name=environment.missed_runs,
             encryption=sqs.QueueEncryption.KMS,
             encryption_master_key=key,
             enforce_ssl=True,
@@ -123,7 +162,7 @@ class WorkflowStack(Stack):
             state="ENABLED" if schedule.enabled else "DISABLED",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="FLEXIBLE", maximum_window_in_minutes=WINDOW_MINUTES),
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=self.machine.state_machine_arn,
+                arn=alias.ref,
                 role_arn=role.role_arn,
                 # The schedule's own time, not the delivery's: a delivery that comes twice is one run.
                 input=json.dumps({"scheduled": "<aws.scheduler.scheduled-time>"}),

@@ -285,8 +285,8 @@ class FakeNotify:
     def __init__(self) -> None:
         self.alerts: list[dict[str, str]] = []
 
-    def alert(self, *, owner, subject, text):
-        self.alerts.append({"owner": owner, "subject": subject, "text": text})
+    def alert(self, alert):
+        self.alerts.append(to_json(alert))
 
 
 @dataclass

@@ -21,6 +21,7 @@ OVER = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 EXECUTION_OVER = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 RUN_ARGUMENT = "--run"
 STOPPED_AT_ONCE = 25
+MACHINE_PARTS = 7  # arn:partition:states:region:account:stateMachine:name
 
 
 class Executions:
@@ -42,7 +43,8 @@ class Executions:
         return self._injected_glue or clients.glue(self._environment.region)
 
     def is_terminal(self, machine: str, run: str) -> bool:
-        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{run}"
+        # what was started through an alias or a version tells of its machine by that; an execution's own ARN knows neither
+        arn = f"{':'.join(machine.split(':')[:MACHINE_PARTS]).replace(':stateMachine:', ':execution:')}:{run}"
         try:
             with clients.asking(f"Step Functions {arn}"):
                 return self._machines.describe_execution(executionArn=arn)["status"] in EXECUTION_OVER

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from shared.core.alerts import Alert
 from shared.core.files import FileObject
 from shared.core.messages import (
     Batch,
@@ -150,7 +151,8 @@ class Executions(Protocol):
 class Notify(Protocol):
     """Telling the people who own a table."""
 
-    def alert(self, *, owner: str, subject: str, text: str) -> None: ...
+    def alert(self, alert: Alert) -> None:
+        """Send it. What cannot be sent is logged; nothing is raised."""
 
 
 class Timer(Protocol):

@@ -1,7 +1,10 @@
 """One deployment, as `lake/environments.toml` describes it. Values only; what is built from them is in `infra/`."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+OPERATOR = "operator"  # who hears of the run as a whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,15 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sla:
+    """How long things may take before an alarm rings."""
+
+    gate_minutes: int = 20  # from plan to gold's gate
+    run_minutes: int = 240  # that one run may hold the lake
+    start_minutes: int = 30  # from a strike of the schedule to its run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """One deployment of the lake. Its resources' names are derived here and nowhere else."""
 
@@ -43,6 +55,8 @@ class Environment:
     workers: Workers
     schedule: Schedule | None
     secrets: Secrets
+    sla: Sla = Sla()
+    alarms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # team, or the operator -> who gets its messages
 
     @property
     def prefix(self) -> str:
@@ -66,8 +80,25 @@ class Environment:
         return self.prefix
 
     @property
+    def watcher(self) -> str:
+        """Name of the schedule that calls watch."""
+        return f"{self.prefix}-watch"
+
+    @property
+    def missed_runs(self) -> str:
+        """Name of the queue of strikes that could not start a run."""
+        return f"{self.prefix}-missed-runs"
+
+    @property
     def machine_arn(self) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
+
+    def topic(self, owner: str) -> str:
+        """Name of the topic of a team. Teams whose names differ by signs alone share one."""
+        return f"{self.prefix}-team-{re.sub(r'[^a-z0-9]+', '-', owner.lower()).strip('-')}"
+
+    def topic_arn(self, owner: str) -> str:
+        return f"arn:aws:sns:{self.region}:{self.account}:{self.topic(owner)}"
 
     def job(self, stage: str) -> str:
         """Name of the Glue job of a stage."""

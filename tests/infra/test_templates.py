@@ -12,7 +12,7 @@ from infra.settings import BadEnvironment, log_retention
 from tests.infra.conftest import synthesize
 from tests.infra.tides import environment, lake
 
-PARTS = ("storage", "catalogue", "compute", "workflow")
+PARTS = ("storage", "signals", "catalogue", "compute", "workflow")
 KEY = "sluice-local-storage:ExportsOutputFnGetAttKey"
 
 
@@ -233,9 +233,11 @@ def test_a_state_outlasts_what_it_waits_for(assembly, name):
     assert text["TimeoutSeconds"] > sum(state["TimeoutSeconds"] for state in found.values())
 
 
-def test_the_machine_logs_everything_and_is_traced(local):
-    """STANDARD, so that an execution is known for 90 days."""
+def test_the_machine_logs_every_event_and_no_payload_and_is_traced(local):
+    """STANDARD, so that an execution is known for 90 days. An error's cause may quote a row: it stays out of the log."""
     (one,) = local("workflow", "AWS::StepFunctions::StateMachine")
+
+    assert not one["LoggingConfiguration"]["IncludeExecutionData"]
 
     assert ("STANDARD", "ALL", True) == (one["StateMachineType"], one["LoggingConfiguration"]["Level"], one["TracingConfiguration"]["Enabled"])
 
@@ -252,7 +254,7 @@ def test_the_definition_holds_names_and_cloudformation_fills_them_in(local):
 def test_a_schedule_hands_over_its_own_time(assembly):
     """A delivery that comes twice carries the same time, and one that cannot be made ends in an encrypted queue."""
     for name, state in (("local", "DISABLED"), ("prod", "ENABLED")):
-        (schedule,) = assembly.properties(name, "workflow", "AWS::Scheduler::Schedule")
+        (schedule,) = [one for one in assembly.properties(name, "workflow", "AWS::Scheduler::Schedule") if one["Name"] == f"sluice-{name}"]
         (queue,) = assembly.properties(name, "workflow", "AWS::SQS::Queue")
 
         target = schedule["Target"]
@@ -305,7 +307,10 @@ def test_an_environment_without_schedule_has_none(tmp_path):
     template = synthesize(tmp_path, made=by_hand).template("local", "workflow")
 
     types = {one["Type"] for one in template["Resources"].values()}
-    assert not types & {"AWS::Scheduler::Schedule", "AWS::SQS::Queue"}
+    assert "AWS::SQS::Queue" not in types
+    assert ["sluice-local-watch"] == [
+        one["Properties"]["Name"] for one in template["Resources"].values() if one["Type"] == "AWS::Scheduler::Schedule"
+    ]
 
 
 def test_the_same_sources_give_the_same_assembly(assembly, tmp_path):
@@ -330,7 +335,7 @@ def test_cfn_lint_finds_nothing(assembly):
     done = subprocess.run(linter, capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stdout)
-    assert 8 == len(templates)
+    assert 10 == len(templates)
 
 
 def _shape(value):

@@ -6,7 +6,7 @@ from shared.spec.environment import Environment, Schedule, Secrets, Workers
 from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
 
 
-def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2):
+def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2, **changes):
     return Environment(
         name=name,
         account=account,
@@ -17,20 +17,21 @@ def environment(name="local", *, account="000000000000", keeps_data=False, sched
         workers=Workers(type=worker, count=count, timeout_minutes=60),
         schedule=Schedule(expression="cron(0 4 * * ? *)", time_zone="Europe/Berlin", enabled=enabled) if schedule else None,
         secrets=Secrets(mask_key=f"sluice/{name}/mask-key", servers={"tower": f"sluice/{name}/tower"}),
+        **changes,
     )
 
 
-def lake():
+def lake(*environments):
     """Tides: a source in two groups, silver merged from it, gold derived."""
     tides = table("bronze.tides", load="append", source=source())
     gauges = table("bronze.gauges", load="append", source=files_source(), group="slow")
     merged = table("silver.tides", load="merge", inputs=("bronze.tides",))
     daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True)
-    environments = [
+    environments = environments or (
         environment(),
         environment("dev", account="111111111111", enabled=True),
         environment("prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10),
-    ]
+    )
     return Lake(tables=(tides, gauges, merged, daily), environments={one.name: one for one in environments})
 
 

@@ -1,4 +1,4 @@
-"""The structured log, and the alert that goes through it."""
+"""The structured log, and the metrics that go through it."""
 
 import io
 import json
@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.aws.notify import LogNotify
 from shared.telemetry.log import job_log
 
 
@@ -80,13 +79,3 @@ def test_a_field_cannot_shadow_what_every_line_says(lines):
     (line,) = written()
     assert ("planned", "INFO", "r1") == (line["message"], line["level"], line["run_id"])
     assert {"x"} == {line[f"field_{name}"] for name in ("message", "level", "run_id", "job_name", "args", "msg")}
-
-
-def test_an_alert_reaches_the_log_with_its_owner(lines):
-    """A subscription can carry it on."""
-    log, written = lines
-
-    LogNotify(log).alert(owner="sales", subject="Sluice run r1 failed", text="LockHeld: by r0")
-
-    (line,) = written()
-    assert ("owner_alert", "WARNING", "sales", "LockHeld: by r0") == (line["message"], line["level"], line["owner"], line["text"])

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
+from shared.core.alerts import of_gate
 from shared.core.events import GateAnswer, GateRequest
 from shared.core.graph import groups_of, only
 from shared.core.job import check_pin
 from shared.core.layout import gate_key
 from shared.core.measuring import measures_of
-from shared.core.ports import Clock, DeltaLog, Documents, Log, State
+from shared.core.ports import Clock, DeltaLog, Documents, Log, Notify, State
 from shared.core.run_documents import GateDecision
 from shared.core.steps.gate_bronze import decide_bronze
 from shared.core.steps.gate_gold import decide_gold, intend
@@ -17,9 +18,24 @@ from shared.spec.lake import Lake, PinnedLake, Stage
 
 JUDGES: Mapping[Stage, Callable[[Bench, Docket], GateDecision]] = {"ingest": decide_bronze, "refine": decide_silver, "stage": decide_gold}
 
+BEFORE: Mapping[Stage, Stage] = {"refine": "ingest", "stage": "refine"}
 
-def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: Documents, delta_log: DeltaLog, log: Log, clock: Clock) -> GateAnswer:
-    """Judge one stage and record it. Repeating it gives the same decision. Raises StaleFence, DeployedMidRun, EvidenceMissing (no plan)."""
+
+def gate(
+    request: GateRequest,
+    *,
+    pinned: PinnedLake,
+    state: State,
+    documents: Documents,
+    delta_log: DeltaLog,
+    notify: Notify,
+    log: Log,
+    clock: Clock,
+) -> GateAnswer:
+    """Judge one stage and record it. Repeating it gives the same decision, and tells it again.
+
+    Raises StaleFence, DeployedMidRun, EvidenceMissing (no plan).
+    """
     check_pin(state, pinned, run=request.run, fence=request.fence)
     plan = read_plan(documents, request.run, request.fence)
     bench = Bench(
@@ -43,7 +59,16 @@ def gate(request: GateRequest, *, pinned: PinnedLake, state: State, documents: D
     _tell(pinned.lake, docket, log)
     if request.stage == "stage":
         _tell_outcome(bench.lake, decision, (clock() - plan.at).total_seconds(), log)
+    for alert in of_gate(pinned.lake, request.run, request.stage, docket.verdicts, _newly_waiting(bench, decision, docket)):
+        notify.alert(alert)
     return GateAnswer(groups=_next_groups(pinned.lake, decision), halted=len(docket.halted))
+
+
+def _newly_waiting(bench: Bench, decision: GateDecision, docket: Docket) -> list[str]:
+    """Tables that wait since this gate: those of an earlier one were told then."""
+    waiting = set(decision.blocked) - set(docket.halted)
+    earlier = BEFORE.get(decision.stage)
+    return sorted(waiting - set(bench.decision(earlier).blocked) if waiting and earlier is not None else waiting)
 
 
 def _next_groups(lake: Lake, decision: GateDecision) -> tuple[str, ...]:
