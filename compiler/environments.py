@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 from compiler.document import Document, Lines
 from compiler.node import Node
 from compiler.problems import Problems, did_you_mean
+from compiler.strikes import gaps
 from shared.spec.environment import OPERATOR, Environment, Schedule, Secrets, Sla, Workers
 
 FILE = "environments.toml"
@@ -156,7 +157,15 @@ def _read_schedule(node: Node) -> Schedule | None:
     expression = _matching(node["expression"], _SCHEDULE, "an EventBridge Scheduler expression, as cron(0 4 * * ? *) or rate(6 hours)")
     zone = node["time_zone"].word(_time_zones(), "Write an IANA time zone, as Europe/Berlin or UTC.")
     enabled = _read_flag(node["enabled"])
-    return None if expression is None or zone is None else Schedule(expression=expression, time_zone=zone, enabled=enabled)
+    if expression is None or zone is None:
+        return None
+    schedule = Schedule(expression=expression, time_zone=zone, enabled=enabled)
+    try:
+        gaps(schedule)
+    except ValueError as odd:
+        node["expression"].refuse(f"'{expression}' strikes never: {odd}", "Write it as cron(minutes hours day-of-month month day-of-week year).")
+        return None
+    return schedule
 
 
 @cache  # it walks a folder of 600 files

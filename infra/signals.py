@@ -1,11 +1,13 @@
-"""Who hears of what: one topic per team that owns tables, and one for the operator, who hears of the run as a whole."""
+"""Who hears of what: a topic per team that owns tables, one for the operator, who hears of the run as a whole, and every alarm to its owner's."""
 
 from aws_cdk import Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.alarms import Alarm, alarms_of
 from infra.settings import cdk_environment
 from shared.spec.environment import OPERATOR, Environment
 from shared.spec.lake import Lake
@@ -17,7 +19,7 @@ def owners(lake: Lake) -> tuple[str, ...]:
 
 
 class SignalsStack(Stack):
-    """Topics by owner, and who gets their messages."""
+    """Topics by owner, who gets their messages, and the alarms."""
 
     def __init__(self, scope: Construct, *, lake: Lake, environment: Environment, key: kms.IKey) -> None:
         super().__init__(scope, f"{environment.prefix}-signals", env=cdk_environment(environment), termination_protection=environment.keeps_data)
@@ -28,6 +30,8 @@ class SignalsStack(Stack):
                 by_name[name] = self._topic(name, environment, key)
             self._subscribe(by_name[name], owner, environment)
         self.topics = {owner: by_name[environment.topic(owner)] for owner in owners(lake)}
+        for alarm in alarms_of(lake, environment):
+            self._alarm(alarm, environment)
         key.add_to_resource_policy(self._from_alarms("AlarmsOfThisLake", ["kms:Decrypt", "kms:GenerateDataKey"], "*", environment))
 
     def _topic(self, name: str, environment: Environment, key: kms.IKey) -> sns.Topic:
@@ -39,6 +43,25 @@ class SignalsStack(Stack):
         for address in environment.alarms.get(owner, ()):
             protocol = sns.SubscriptionProtocol.HTTPS if address.startswith("https://") else sns.SubscriptionProtocol.EMAIL
             sns.Subscription(self, f"{owner}-{address}", topic=topic, protocol=protocol, endpoint=address)
+
+    def _alarm(self, alarm: Alarm, environment: Environment) -> None:
+        cloudwatch.CfnAlarm(
+            self,
+            f"Alarm-{alarm.id}",
+            alarm_name=alarm.name(environment),
+            alarm_description=alarm.description,
+            namespace=alarm.namespace,
+            metric_name=alarm.metric,
+            dimensions=[cloudwatch.CfnAlarm.DimensionProperty(name=name, value=value) for name, value in alarm.dimensions.items()],
+            statistic=alarm.statistic,
+            comparison_operator="GreaterThanThreshold",
+            threshold=alarm.above,
+            period=alarm.period_seconds,
+            evaluation_periods=1,
+            treat_missing_data=alarm.silence,
+            actions_enabled=alarm.enabled,
+            alarm_actions=[self.topics[alarm.owner].topic_arn],
+        )
 
     def _from_alarms(self, sid: str, actions: list[str], resource: str, environment: Environment) -> iam.PolicyStatement:
         """CloudWatch may, for this lake's alarms alone. A key policy's star is the key itself."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import Annotations, CfnOutput, Duration, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -14,8 +14,10 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from compiler.strikes import gaps
 from infra.access import Function
 from infra.acknowledgements import accept
+from infra.alarms import WATCH_MINUTES, WINDOW_MINUTES
 from infra.bundling import ROOT
 from infra.roles import job_arn
 from infra.settings import cdk_environment, job_state_seconds, log_retention, machine_seconds, removal_policy
@@ -23,11 +25,9 @@ from shared.spec.environment import Environment, Schedule
 from shared.spec.lake import Stage
 
 DEFINITION = ROOT / "step_functions" / "lake.asl.json"
-# A schedule need not strike to the second; a run that could not be started is tried again for an hour, then kept in the queue.
-WINDOW_MINUTES = 5
+# A run that could not be started is tried again for an hour, then kept in the queue.
 RETRY_SECONDS = 3600
 RETRIES = 10
-WATCH_MINUTES = 5
 ALIAS = "live"
 # Functions that no execution calls.
 OUTSIDE = ("watch",)
@@ -50,6 +50,7 @@ class WorkflowStack(Stack):
         alias = self._alias()
         if environment.schedule is not None:
             self._schedule(environment, environment.schedule, key, alias)
+            self._warn_of_overlap(environment, environment.schedule)
         self._watch(environment, functions["watch"])
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
 
@@ -171,6 +172,16 @@ class WorkflowStack(Stack):
             ),
         )
         rule.node.add_dependency(role)
+
+    def _warn_of_overlap(self, environment: Environment, schedule: Schedule) -> None:
+        found = gaps(schedule)
+        if found is not None and found.shortest < environment.sla.run_minutes * 60:
+            Annotations.of(self).add_warning_v2(
+                "sluice:overlap",
+                f"environments.{environment.name}: {schedule.expression} strikes again after {found.shortest // 60} minutes, while a run may take "
+                f"{environment.sla.run_minutes} (sla.run_minutes): a strike that finds the lake held is refused. Strike less often, or lower "
+                "sla.run_minutes to what a run really takes.",
+            )
 
     def _scheduler(self, environment: Environment) -> iam.IPrincipal:
         """Only this account's schedules may use the role."""

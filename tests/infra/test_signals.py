@@ -1,5 +1,6 @@
 """Topics, schedule, alarms and dashboard as the templates say them."""
 
+import dataclasses
 import json
 
 import pytest
@@ -50,6 +51,19 @@ def test_watch_is_called_every_five_minutes_whether_or_not_there_is_a_schedule(a
     assert WatchRequest() == from_json(WatchRequest, json.loads(one["Target"]["Input"]))
 
 
+def test_a_schedule_that_strikes_before_a_run_may_end_is_warned_of(tmp_path):
+    """The second strike would find the lake held. It is said, not refused: a run may be shorter than it may last."""
+    hasty = environment()
+    hasty = dataclasses.replace(hasty, schedule=dataclasses.replace(hasty.schedule, expression="rate(1 hour)"))
+
+    synthesize(tmp_path, made=lake(hasty))
+
+    (artifact,) = [one for name, one in json.loads((tmp_path / "manifest.json").read_text())["artifacts"].items() if name == "sluice-local-workflow"]
+    warnings = [entry["data"] for entries in artifact["metadata"].values() for entry in entries if entry["type"] == "aws:cdk:warning"]
+    assert 1 == len(warnings)
+    assert "rate(1 hour) strikes again after 60 minutes, while a run may take 240 (sla.run_minutes)" in warnings[0]
+
+
 # ---- topics
 
 
@@ -57,7 +71,7 @@ def test_every_owner_and_the_operator_have_a_topic_under_the_lakes_key(signals):
     """Mail about a table goes to the team that its contract names."""
     topics = signals("AWS::SNS::Topic")
 
-    assert {"sluice-prod-team-harbour", "sluice-prod-team-operator"} == {topic["TopicName"] for topic in topics}
+    assert {"sluice-prod-team-coast-guard", "sluice-prod-team-harbour", "sluice-prod-team-operator"} == {topic["TopicName"] for topic in topics}
     assert all("KmsMasterKeyId" in topic for topic in topics)
 
 
@@ -69,12 +83,12 @@ def test_alarms_of_this_lake_alone_may_speak_to_its_topics(assembly, signals):
     said = [statement for policy in signals("AWS::SNS::TopicPolicy") for statement in policy["PolicyDocument"]["Statement"]]
     granted = [statement for statement in (*said, *key["KeyPolicy"]["Statement"]) if "AlarmsOfThisLake" in statement.get("Sid", "")]
 
-    assert 3 == len(granted)
+    assert 4 == len(granted)
     for statement in granted:
         assert {"Service": "cloudwatch.amazonaws.com"} == statement["Principal"]
         assert {"aws:SourceAccount": "222222222222"} == statement["Condition"]["StringEquals"]
         assert alarms == statement["Condition"]["ArnLike"]["aws:SourceArn"]
-    assert 2 == sum(statement["Effect"] == "Deny" and "aws:SecureTransport" in str(statement) for statement in said)
+    assert 3 == sum(statement["Effect"] == "Deny" and "aws:SecureTransport" in str(statement) for statement in said)
 
 
 def test_gates_and_fail_alone_may_write_to_them(assembly):
@@ -87,7 +101,7 @@ def test_gates_and_fail_alone_may_write_to_them(assembly):
         if statement["Action"] == "sns:Publish"
     }
 
-    topics = [f"arn:aws:sns:eu-west-1:222222222222:sluice-prod-team-{team}" for team in ("harbour", "operator")]
+    topics = [f"arn:aws:sns:eu-west-1:222222222222:sluice-prod-team-{team}" for team in ("coast-guard", "harbour", "operator")]
     assert {"Gate": topics, "Fail": topics} == told
 
 

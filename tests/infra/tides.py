@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from shared.spec.environment import Environment, Schedule, Secrets, Workers
-from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
+from shared.spec.lake import Column, Files, Lake, Layer, Load, Rule, Server, Source, Table, Tolerance, Watermark
 
 
 def environment(name="local", *, account="000000000000", keeps_data=False, schedule=True, enabled=False, worker="G.1X", count=2, **changes):
@@ -26,7 +26,7 @@ def lake(*environments):
     tides = table("bronze.tides", load="append", source=source())
     gauges = table("bronze.gauges", load="append", source=files_source(), group="slow")
     merged = table("silver.tides", load="merge", inputs=("bronze.tides",))
-    daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True)
+    daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True, owner="Coast Guard", rules=(fresh(),))
     environments = environments or (
         environment(),
         environment("dev", account="111111111111", enabled=True),
@@ -35,7 +35,7 @@ def lake(*environments):
     return Lake(tables=(tides, gauges, merged, daily), environments={one.name: one for one in environments})
 
 
-def table(name, *, load: Load, source=None, inputs=(), group="default", partitioned=False):
+def table(name, *, load: Load, source=None, inputs=(), group="default", partitioned=False, owner="harbour", rules=()):
     layer: Layer = name.split(".")[0]
     return Table(
         name=name,
@@ -43,7 +43,7 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
         load=load,
         title=f"Tides as {layer} knows them",
         version="1.0.0",
-        owner="harbour",
+        owner=owner,
         file=f"lake/{name.replace('.', '/')}.yaml",
         group=group,
         columns=(
@@ -52,7 +52,7 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
             column("measured_at", "timestamp"),
             column("measured_on", "date", partition=1 if partitioned else None),
         ),
-        rules=(),
+        rules=rules,
         inputs=inputs,
         relationships=(),
         source=source,
@@ -70,6 +70,21 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
 
 def column(name, type, *, key=None, partition=None):
     return Column(name=name, type=type, required=True, key_position=key, partition_position=partition, classification=None, mask=None, lineage=())
+
+
+def fresh(hours=36):
+    """The newest measurement is at most so old."""
+    return Rule(
+        id="measured_at.freshness",
+        kind="freshness",
+        expectation="freshness",
+        kwargs={"column": "measured_at", "max_age_seconds": hours * 3600},
+        element="measured_at",
+        severity="warning",
+        mostly=1.0,
+        limit=None,
+        tolerance_written=False,
+    )
 
 
 def source():

@@ -36,6 +36,9 @@ WRONG = [
         "expression '0 4 * * *' is not",
         "cron(",
     ),
+    Wrong("hour", TOML, "cron(0 4 * * ? *)", "cron(0 25 * * ? *)", "cron(0 25", "'25' cannot be its hours", "cron("),
+    Wrong("no day", TOML, "cron(0 4 * * ? *)", "cron(0 4 31 2 ? *)", "31 2", "no day is ever as it says", "cron("),
+    Wrong("two days", TOML, "cron(0 4 * * ? *)", "cron(0 4 1 * MON *)", "1 * MON", "one of day of month and day of week must be ?", "cron("),
     Wrong("sla", TOML, "keeps_data = true", "keeps_data = true\nsla = {gate_minutes = 0}", "gate_minutes", "'gate_minutes' cannot be 0", "from 1"),
     Wrong("unknown sla", TOML, "keeps_data = true", "keeps_data = true\nsla = {gates = 20}", "gates", "unknown key 'gates' in sla", "gate_minutes"),
     Wrong(
