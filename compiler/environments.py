@@ -31,7 +31,7 @@ _TOML_PLACE = re.compile(r"\(at line (\d+), column \d+\)")
 
 def read_environments(path: Path, file: str, problems: Problems) -> Mapping[str, Environment] | None:
     """All environments by name; None, with the problems written down, when one does not hold."""
-    doc = _read_toml(path, file, problems)
+    doc = read_toml(path, file, problems)
     if doc is None:
         return None
     root = Node.root(doc)
@@ -47,7 +47,7 @@ def read_environments(path: Path, file: str, problems: Problems) -> Mapping[str,
 
 def check_servers_used(file: str, path: Path, environments: Mapping[str, Environment], named: Mapping[str, set[str]], problems: Problems) -> None:
     """Refuse a secret for a server that no contract names in that environment."""
-    doc = _read_toml(path, file, problems)
+    doc = read_toml(path, file, problems)
     for name, environment in environments.items() if doc is not None else ():
         for server in environment.secrets.servers:
             if doc is not None and server not in named.get(name, set()):
@@ -55,7 +55,7 @@ def check_servers_used(file: str, path: Path, environments: Mapping[str, Environ
                 node.refuse(f"no contract names server '{server}' in environment '{name}'", did_you_mean(server, named.get(name, set())))
 
 
-def _read_toml(path: Path, file: str, problems: Problems) -> Document | None:
+def read_toml(path: Path, file: str, problems: Problems) -> Document | None:
     try:
         text = path.read_text(encoding="utf-8")
         return Document(file, tomllib.loads(text), _lines(text), problems)
@@ -190,7 +190,7 @@ def _read_alarms(node: Node) -> dict[str, tuple[str, ...]]:
 
 def check_teams_told(file: str, path: Path, environments: Mapping[str, Environment], teams: set[str], problems: Problems) -> None:
     """Refuse addresses of a team that owns nothing."""
-    doc = _read_toml(path, file, problems)
+    doc = read_toml(path, file, problems)
     for name, environment in environments.items() if doc is not None else ():
         for team in environment.alarms:
             if doc is not None and team not in {*teams, OPERATOR}:

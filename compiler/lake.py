@@ -12,6 +12,8 @@ from compiler.environments import FILE, check_servers_used, check_teams_told, re
 from compiler.files import Found, check_sql_files, find_tables
 from compiler.graph import check_classification, check_groups, check_relationships, check_sources, in_order
 from compiler.hashes import contract_hash, definition_hash
+from compiler.prices import FILE as PRICES
+from compiler.prices import read_prices
 from compiler.problems import Problems, Refused
 from compiler.rules import read_rules
 from compiler.sources import read_source
@@ -27,6 +29,7 @@ def compile_lake(folder: Path) -> Lake:
         raise Refused(problems.all)
     toml = folder / FILE
     environments = read_environments(toml, str(toml), problems)
+    prices = read_prices(folder / PRICES, str(folder / PRICES), problems)
     found = find_tables(folder, problems)
     _read_each(found, environments)
     _check_together(found, problems)
@@ -37,7 +40,7 @@ def compile_lake(folder: Path) -> Lake:
     order = in_order(found.drafts)
     if problems.all or environments is None:
         raise Refused(problems.all)
-    return Lake(tables=tuple(_table(draft) for draft in order), environments=environments)
+    return Lake(tables=tuple(_table(draft) for draft in order), environments=environments, prices=prices)
 
 
 def _read_each(found: Found, environments: Mapping[str, Environment] | None) -> None:

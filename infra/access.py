@@ -15,7 +15,7 @@ class Access:
     """Folders are key patterns in the lake's bucket; `writes` says which kinds of state. Every role may read all state: it holds no data.
 
     `replaces`: may delete objects where it writes them (Spark does, under its own tables). `drops`: kinds it may delete.
-    `times`: may look at the schedule. `alerts`: may write to the topics of owners.
+    `times`: may look at the schedule. `alerts`: may write to the topics of owners. `meters`: may ask what a Glue run took.
     `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources (files too).
     """
 
@@ -28,6 +28,7 @@ class Access:
     stops: bool = False
     times: bool = False
     alerts: bool = False
+    meters: bool = False
     secrets: bool = False
 
 
@@ -40,7 +41,7 @@ FUNCTIONS: Mapping[Function, Access] = {
         alerts=True,
     ),
     "commit": Access(reads_from=("gold/*/_delta_log/*",), writes=("LOCK", "CERTIFIED", "INTENT", "WATERMARK", "RUN"), drops=("INTENT",)),
-    "report": Access(reads_from=("_runs/*", "_evidence/*"), writes_to=("_runs/*",)),
+    "report": Access(reads_from=("_runs/*", "_evidence/*"), writes_to=("_runs/*",), meters=True),
     "fail": Access(writes=("LOCK", "RUN"), watches=True, stops=True, alerts=True),
     "watch": Access(times=True),
 }

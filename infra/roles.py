@@ -99,6 +99,8 @@ def _watching(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[ia
         statements.append(
             iam.PolicyStatement(sid="WatchRuns", actions=["states:DescribeExecution"], resources=[executions_arn(role, holdings.environment)])
         )
+    if access.meters:
+        statements.append(iam.PolicyStatement(sid="MeterJobs", actions=["glue:GetJobRun"], resources=jobs))
     if access.alerts:
         statements.append(iam.PolicyStatement(sid="TellOwners", actions=["sns:Publish"], resources=list(holdings.topics)))
     if access.times:

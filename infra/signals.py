@@ -1,4 +1,9 @@
-"""Who hears of what: a topic per team that owns tables, one for the operator, who hears of the run as a whole, and every alarm to its owner's."""
+"""Who hears of what: a topic per team that owns tables, one for the operator, who hears of the run as a whole, and every alarm to its owner's.
+
+One dashboard shows all of it.
+"""
+
+import json
 
 from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -8,9 +13,12 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from infra.alarms import Alarm, alarms_of
+from infra.dashboard import dashboard
 from infra.settings import cdk_environment
 from shared.spec.environment import OPERATOR, Environment
 from shared.spec.lake import Lake
+
+MOST_SHOWN = 100  # alarms that one widget takes: those of the run come first
 
 
 def owners(lake: Lake) -> tuple[str, ...]:
@@ -19,7 +27,7 @@ def owners(lake: Lake) -> tuple[str, ...]:
 
 
 class SignalsStack(Stack):
-    """Topics by owner, who gets their messages, and the alarms."""
+    """Topics by owner, who gets their messages, the alarms and the dashboard."""
 
     def __init__(self, scope: Construct, *, lake: Lake, environment: Environment, key: kms.IKey) -> None:
         super().__init__(scope, f"{environment.prefix}-signals", env=cdk_environment(environment), termination_protection=environment.keeps_data)
@@ -30,8 +38,12 @@ class SignalsStack(Stack):
                 by_name[name] = self._topic(name, environment, key)
             self._subscribe(by_name[name], owner, environment)
         self.topics = {owner: by_name[environment.topic(owner)] for owner in owners(lake)}
-        for alarm in alarms_of(lake, environment):
+        alarms = alarms_of(lake, environment)
+        for alarm in alarms:
             self._alarm(alarm, environment)
+        arns = [f"arn:aws:cloudwatch:{environment.region}:{environment.account}:alarm:{alarm.name(environment)}" for alarm in alarms[:MOST_SHOWN]]
+        body = json.dumps(dashboard(environment, arns))
+        cloudwatch.CfnDashboard(self, "Dashboard", dashboard_name=environment.prefix, dashboard_body=body)
         key.add_to_resource_policy(self._from_alarms("AlarmsOfThisLake", ["kms:Decrypt", "kms:GenerateDataKey"], "*", environment))
 
     def _topic(self, name: str, environment: Environment, key: kms.IKey) -> sns.Topic:

@@ -258,6 +258,9 @@ class FakeExecutions:
         for glue_run in self._live.pop(run, set()):
             self._glue[glue_run] = "failed"
 
+    def dpu_seconds(self, stage, glue_run):
+        return 120.0 if glue_run in self._glue else None
+
     def glue_status(self, stage, glue_run):
         return self._glue[glue_run]
 

@@ -18,5 +18,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     request = from_json(ReportRequest, event)
     ports = LambdaPorts.from_environment()
     log = EventLog(LOGGER, job_name="report", run_id=request.run, environment=ports.environment.name)
-    answer = report(request, pinned=ports.pinned, state=ports.state, documents=ports.documents, log=log, clock=utc_now)
+    answer = report(request, pinned=ports.pinned, state=ports.state, documents=ports.documents, executions=ports.executions, log=log, clock=utc_now)
     return to_json(answer)

@@ -145,6 +145,9 @@ class Executions(Protocol):
     def stop_glue_runs(self, run: str) -> None:
         """Ask every live Glue run of the run to stop."""
 
+    def dpu_seconds(self, stage: str, glue_run: str) -> float | None:
+        """What a Glue run is charged for; None where Glue knows no such run. `stage` may be `recover`."""
+
     def glue_status(self, stage: str, glue_run: str) -> GlueStatus: ...
 
 

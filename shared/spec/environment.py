@@ -23,6 +23,12 @@ class Workers:
     count: int
     timeout_minutes: int
 
+    @property
+    def dpus(self) -> float:
+        """At full size."""
+        size = self.type.partition(".")[2].removesuffix("X")
+        return self.count * (float(f"0.{size[1:]}") if size.startswith("0") else float(size))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:

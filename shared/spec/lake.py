@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
 from shared.spec.environment import Environment
+from shared.spec.prices import Prices
 
 Layer = Literal["bronze", "silver", "gold"]
 Load = Literal["append", "log", "merge", "scd2", "derive", "replace"]
@@ -259,6 +260,7 @@ class Lake:
 
     tables: tuple[Table, ...]
     environments: Mapping[str, Environment]
+    prices: Prices | None = None
 
     def table(self, name: str) -> Table:
         for table in self.tables:

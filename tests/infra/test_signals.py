@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
 from shared.core.events import WatchRequest
 from shared.spec.codec import from_json
+from shared.spec.measures import UNITS, dimensions
 from tests.infra.conftest import synthesize
 from tests.infra.tides import environment, lake
 
@@ -58,10 +60,49 @@ def test_a_schedule_that_strikes_before_a_run_may_end_is_warned_of(tmp_path):
 
     synthesize(tmp_path, made=lake(hasty))
 
-    (artifact,) = [one for name, one in json.loads((tmp_path / "manifest.json").read_text())["artifacts"].items() if name == "sluice-local-workflow"]
-    warnings = [entry["data"] for entries in artifact["metadata"].values() for entry in entries if entry["type"] == "aws:cdk:warning"]
+    artifact = json.loads((tmp_path / "manifest.json").read_text())["artifacts"]["sluice-local-workflow"]
+    metadata = artifact.get("metadata") or json.loads((tmp_path / artifact["additionalMetadataFile"]).read_text())
+    warnings = [entry["data"] for entries in metadata.values() for entry in entries if entry["type"] == "aws:cdk:warning"]
     assert 1 == len(warnings)
     assert "rate(1 hour) strikes again after 60 minutes, while a run may take 240 (sla.run_minutes)" in warnings[0]
+
+
+# ---- the dashboard
+
+
+def test_one_dashboard_draws_every_number(signals):
+    """Health, freshness, quality, volumes, cost; by searches over the very dimensions that are emitted."""
+    (one,) = signals("AWS::CloudWatch::Dashboard")
+    widgets = json.loads(one["DashboardBody"])["widgets"]
+
+    headings = [widget["properties"]["markdown"] for widget in widgets if widget["type"] == "text"]
+    metrics = [metric for widget in widgets if widget["type"] == "metric" for metric in widget["properties"]["metrics"]]
+    searches = [metric[0]["expression"] for metric in metrics if isinstance(metric[0], dict)]
+    drawn = {re.search(r'MetricName="(\w+)"', search)[1]: re.search(r"{Sluice,([\w,]+)}", search)[1].split(",") for search in searches}
+
+    assert ["## Health", "## Freshness", "## Quality", "## Volumes", "## Cost"] == headings
+    assert set(UNITS) == set(drawn)
+    assert all('environment="prod"' in search for search in searches)
+    told = {"table": list(dimensions("prod", table="gold.x")), "stage": list(dimensions("prod", stage="ingest"))}
+    assert {"latency_seconds"} == {name for name, names in drawn.items() if names == told["stage"]}
+    assert {"run_age_seconds", "gate_wait_seconds", "schedule_age_seconds", "run_cost_usd"} == {
+        n for n, names in drawn.items() if names == ["environment"]
+    }
+    assert len(drawn) - 5 == sum(names == told["table"] for names in drawn.values())
+
+
+def test_its_widgets_stand_side_by_side(signals):
+    """None covers another, and none leaves the grid."""
+    (one,) = signals("AWS::CloudWatch::Dashboard")
+    cells = [
+        (x, y)
+        for widget in json.loads(one["DashboardBody"])["widgets"]
+        for x in range(widget["x"], widget["x"] + widget["width"])
+        for y in range(widget["y"], widget["y"] + widget["height"])
+    ]
+
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
 
 
 # ---- topics

@@ -54,6 +54,7 @@ class FakeMachine:
             pinned=self.world.pinned,
             state=self.world.state,
             documents=self.world.documents,
+            executions=self.world.executions,
             log=self.world.log,
             clock=self.world.world.clock,
         )

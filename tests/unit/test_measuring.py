@@ -137,6 +137,7 @@ def test_a_report_tells_the_latency_of_the_stages_that_were_reached():
         pinned=machine.pinned,
         state=machine.state,
         documents=machine.documents,
+        executions=machine.executions,
         log=machine.log,
         clock=machine.world.clock,
     )
