@@ -74,6 +74,8 @@ def _show_report(lake: OpenLake, report: RunReport) -> None:
     findings = [(table.table, found) for table in report.tables for found in table.findings]
     if findings:
         show_findings(findings)
+    if report.cost is not None:
+        console.print(Text(f"cost: ${report.cost.usd:,.4f} by prices as of {report.cost.prices_as_of}; ${report.cost.glue_usd:,.4f} of it measured"))
     for key, trouble in report.troubles.items():
         console.print(Text(f"could not be read: {key}: {trouble}"), soft_wrap=True)
     place = report_place(lake, report.run)

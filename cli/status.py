@@ -1,7 +1,7 @@
 """`sluice status`: who holds the lake, how far each source got, what is certified, which rules are bypassed, the last runs."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,11 +10,11 @@ from rich.text import Text
 from cli.bypass import show_bypasses
 from cli.lakes import Desk, OpenLake
 from cli.render import duration, examples, moment, number, out, show_json, show_table
+from shared.core.measuring import lag_seconds
 from shared.core.messages import RunRecord
 from shared.core.totals import Totals
 from shared.core.window import position_text
 from shared.spec.codec import to_json
-from shared.spec.lake import Position
 
 app = typer.Typer()
 
@@ -85,7 +85,7 @@ def _source(lake: OpenLake, name: str, at: datetime) -> Mapping[str, Any]:
         "table": name,
         "position": progress.position,
         "seq": progress.seq,
-        "lag_seconds": _lag_seconds(progress.position, at),
+        "lag_seconds": lag_seconds(progress.position, at),
         "pending_batches": len(waiting),
         "account": None if progress.totals is None else _account(progress.totals),
     }
@@ -102,13 +102,6 @@ def _account(totals: Totals) -> Mapping[str, Any]:
         "replayed": totals.replayed,
         "holds": totals.holds,
     }
-
-
-def _lag_seconds(position: Position | None, at: datetime) -> float | None:
-    """A date counts from its midnight in UTC."""
-    if position is None or isinstance(position, int):
-        return None
-    return (at - (position if isinstance(position, datetime) else datetime.combine(position, time.min, UTC))).total_seconds()
 
 
 def _show(found: Mapping[str, Any]) -> None:

@@ -11,7 +11,8 @@ from zoneinfo import available_timezones
 from compiler.document import Document, Lines
 from compiler.node import Node
 from compiler.problems import Problems, did_you_mean
-from shared.spec.environment import Environment, Network, Role, Schedule, Secrets, Workers
+from compiler.strikes import gaps
+from shared.spec.environment import OPERATOR, Environment, Network, Role, Schedule, Secrets, Sla, Workers
 
 FILE = "environments.toml"
 WORKER_TYPES = ("G.1X", "G.2X", "G.4X", "G.8X", "G.12X", "G.16X", "R.1X", "R.2X", "R.4X", "R.8X")  # of Glue's Spark jobs
@@ -24,6 +25,9 @@ _ZONE = re.compile(r"[a-z]{2}(-[a-z]+)+-\d[a-z]")
 _SECRET = re.compile(r"[A-Za-z0-9/_+=.@-]+")
 _SCHEDULE = re.compile(r"(cron\(\S+( \S+){5}\)|rate\([1-9]\d* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\))")
 _BUCKET = re.compile(r"[a-z0-9](?!.*--)[a-z0-9-]{1,61}[a-z0-9]")
+_SLA = ("gate_minutes", "run_minutes", "start_minutes")
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https://\S+")
+_WEEK_MINUTES = 7 * 24 * 60
 _BUCKET_LENGTH = 63
 _GROUP = re.compile(r"(ingest|refine|stage)\.[a-z][a-z0-9_]{0,31}|ingest|refine|stage|publish")
 _PRINCIPAL = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+")
@@ -32,7 +36,7 @@ _TOML_PLACE = re.compile(r"\(at line (\d+), column \d+\)")
 
 def read_environments(path: Path, file: str, problems: Problems) -> Mapping[str, Environment] | None:
     """All environments by name; None, with the problems written down, when one does not hold."""
-    doc = _read_toml(path, file, problems)
+    doc = read_toml(path, file, problems)
     if doc is None:
         return None
     root = Node.root(doc)
@@ -48,7 +52,7 @@ def read_environments(path: Path, file: str, problems: Problems) -> Mapping[str,
 
 def check_servers_used(file: str, path: Path, environments: Mapping[str, Environment], named: Mapping[str, set[str]], problems: Problems) -> None:
     """Refuse a secret for a server that no contract names in that environment."""
-    doc = _read_toml(path, file, problems)
+    doc = read_toml(path, file, problems)
     for name, environment in environments.items() if doc is not None else ():
         for server in environment.secrets.servers:
             if doc is not None and server not in named.get(name, set()):
@@ -59,7 +63,7 @@ def check_servers_used(file: str, path: Path, environments: Mapping[str, Environ
 def check_groups_used(file: str, path: Path, environments: Mapping[str, Environment], groups: Mapping[str, set[str]], problems: Problems) -> None:
     """Refuse workers for a group that no contract names. `groups`: by stage."""
     known = {f"{stage}.{group}" for stage, named in groups.items() for group in named}
-    doc = _read_toml(path, file, problems)
+    doc = read_toml(path, file, problems)
     for name, environment in environments.items() if doc is not None else ():
         for group in environment.groups:
             if doc is not None and "." in group and group not in known:
@@ -67,7 +71,7 @@ def check_groups_used(file: str, path: Path, environments: Mapping[str, Environm
                 node.refuse(f"no contract puts a table into the group '{group}'", did_you_mean(group, known))
 
 
-def _read_toml(path: Path, file: str, problems: Problems) -> Document | None:
+def read_toml(path: Path, file: str, problems: Problems) -> Document | None:
     try:
         text = path.read_text(encoding="utf-8")
         return Document(file, tomllib.loads(text), _lines(text), problems)
@@ -204,12 +208,45 @@ def _read_schedule(node: Node) -> Schedule | None:
     expression = _matching(node["expression"], _SCHEDULE, "an EventBridge Scheduler expression, as cron(0 4 * * ? *) or rate(6 hours)")
     zone = node["time_zone"].word(_time_zones(), "Write an IANA time zone, as Europe/Berlin or UTC.")
     enabled = _read_flag(node["enabled"])
-    return None if expression is None or zone is None else Schedule(expression=expression, time_zone=zone, enabled=enabled)
+    if expression is None or zone is None:
+        return None
+    schedule = Schedule(expression=expression, time_zone=zone, enabled=enabled)
+    try:
+        gaps(schedule)
+    except ValueError as odd:
+        node["expression"].refuse(f"'{expression}' strikes never: {odd}", "Write it as cron(minutes hours day-of-month month day-of-week year).")
+        return None
+    return schedule
 
 
 @cache  # it walks a folder of 600 files
 def _time_zones() -> frozenset[str]:
     return frozenset(available_timezones())
+
+
+def _read_sla(node: Node) -> Sla:
+    """What is not written keeps its default."""
+    node.only(_SLA, what="sla")
+    written = {name: node[name].integer(1, _WEEK_MINUTES) for name in _SLA}
+    return Sla(**{name: minutes for name, minutes in written.items() if minutes is not None})
+
+
+def _read_alarms(node: Node) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for team, addresses in node.entries():
+        texts = [_matching(address, _ADDRESS, "a mail address or an https:// address") for address in addresses.items()]
+        found[team] = tuple(text for text in texts if text is not None)
+    return found
+
+
+def check_teams_told(file: str, path: Path, environments: Mapping[str, Environment], teams: set[str], problems: Problems) -> None:
+    """Refuse addresses of a team that owns nothing."""
+    doc = read_toml(path, file, problems)
+    for name, environment in environments.items() if doc is not None else ():
+        for team in environment.alarms:
+            if doc is not None and team not in {*teams, OPERATOR}:
+                node = Node.root(doc)["environments"][name]["alarms"][team]
+                node.refuse(f"no table is owned by '{team}'", did_you_mean(team, {*teams, OPERATOR}))
 
 
 def _read_secrets(node: Node) -> Secrets | None:
@@ -262,6 +299,8 @@ _KEYS: Mapping[str, tuple[str, Callable[[Node], Any]]] = {
     "workers": ("workers", _read_workers),
     "schedule": ("schedule", _read_schedule),
     "secrets": ("secrets", _read_secrets),
+    "sla": ("sla", _read_sla),
+    "alarms": ("alarms", _read_alarms),
     "vpc": ("network", _read_network),
     "roles": ("roles", _read_roles),
     "admins": ("admins", _read_principals),

@@ -8,10 +8,12 @@ from compiler.contract import read_contract
 from compiler.copied import read_copy, read_delete_when
 from compiler.derived import read_sql
 from compiler.draft import Draft, DraftColumn
-from compiler.environments import FILE, check_groups_used, check_servers_used, read_environments
+from compiler.environments import FILE, check_groups_used, check_servers_used, check_teams_told, read_environments
 from compiler.files import Found, check_sql_files, find_tables
 from compiler.graph import check_classification, check_groups, check_relationships, check_sources, in_order
 from compiler.hashes import contract_hash, definition_hash
+from compiler.prices import FILE as PRICES
+from compiler.prices import read_prices
 from compiler.problems import Problems, Refused
 from compiler.readers import read_readers
 from compiler.rules import read_rules
@@ -28,6 +30,7 @@ def compile_lake(folder: Path) -> Lake:
         raise Refused(problems.all)
     toml = folder / FILE
     environments = read_environments(toml, str(toml), problems)
+    prices = read_prices(folder / PRICES, str(folder / PRICES), problems)
     found = find_tables(folder, problems)
     _read_each(found, environments)
     _check_together(found, problems)
@@ -35,10 +38,11 @@ def compile_lake(folder: Path) -> Lake:
         named = _servers_named(found, environments)
         check_servers_used(str(toml), toml, environments, named, problems)
         check_groups_used(str(toml), toml, environments, _groups_named(found), problems)
+        check_teams_told(str(toml), toml, environments, {draft.owner for draft in found.drafts.values()}, problems)
     order = in_order(found.drafts)
     if problems.all or environments is None:
         raise Refused(problems.all)
-    return Lake(tables=tuple(_table(draft) for draft in order), environments=environments)
+    return Lake(tables=tuple(_table(draft) for draft in order), environments=environments, prices=prices)
 
 
 def _read_each(found: Found, environments: Mapping[str, Environment] | None) -> None:

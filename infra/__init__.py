@@ -3,9 +3,11 @@
 settings.py          an Environment as CDK values
 bundling.py          what ships: one folder for all Lambdas, one zip for all Glue jobs
 access.py            the role table: who may touch what
+alarms.py            every alarm, as values
+dashboard.py         the one dashboard, as values
 drivers.py           the JDBC drivers that ingest takes along
 glue_arguments.py    what every Glue job is started with
-storage.py, network.py, catalogue.py, compute.py, workflow.py    one stack each
+storage.py, network.py, signals.py, catalogue.py, compute.py, workflow.py    one stack each
 permissions.py       Lake Formation: tags from contracts, grants by tag; part of the catalogue's stack
 privileges.py        who may do what, read from the templates, as a page to review
 acknowledgements.py  every accepted finding, with its reason

@@ -7,7 +7,7 @@ from typing import Literal
 from shared.spec.lake import Stage
 
 Kind = Literal["LOCK", "CERTIFIED", "INTENT", "WATERMARK", "PENDING", "CLAIM", "RUN", "SCHEDULED", "BYPASS"]
-Function = Literal["plan", "gate", "commit", "report", "fail"]
+Function = Literal["plan", "gate", "commit", "report", "fail", "watch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,7 @@ class Access:
     """Folders are key patterns in the lake's bucket; `writes` says which kinds of state. Every role may read all state: it holds no data.
 
     `replaces`: may delete objects where it writes them (Spark does, under its own tables). `drops`: kinds it may delete.
+    `times`: may look at the schedule. `alerts`: may write to the topics of owners. `meters`: may ask what a Glue run took.
     `watches`: may ask Step Functions and Glue whether a run is over. `stops`: may stop its Glue runs. `secrets`: mask key and sources (files too).
     """
 
@@ -25,6 +26,9 @@ class Access:
     replaces: bool = False
     watches: bool = False
     stops: bool = False
+    times: bool = False
+    alerts: bool = False
+    meters: bool = False
     secrets: bool = False
 
 
@@ -34,10 +38,12 @@ FUNCTIONS: Mapping[Function, Access] = {
         reads_from=("_runs/*", "_evidence/*", "bronze/*/_delta_log/*", "silver/*/_delta_log/*", "gold/*/_delta_log/*"),
         writes_to=("_runs/*",),
         writes=("PENDING", "INTENT", "RUN"),
+        alerts=True,
     ),
     "commit": Access(reads_from=("gold/*/_delta_log/*",), writes=("LOCK", "CERTIFIED", "INTENT", "WATERMARK", "RUN"), drops=("INTENT",)),
-    "report": Access(reads_from=("_runs/*", "_evidence/*"), writes_to=("_runs/*",)),
-    "fail": Access(writes=("LOCK", "RUN"), watches=True, stops=True),
+    "report": Access(reads_from=("_runs/*", "_evidence/*"), writes_to=("_runs/*",), meters=True),
+    "fail": Access(writes=("LOCK", "RUN"), watches=True, stops=True, alerts=True),
+    "watch": Access(times=True),
 }
 
 JOBS: Mapping[Stage, Access] = {

@@ -1,4 +1,4 @@
-"""What computes: five Lambdas and four Glue jobs, each under a role of its own."""
+"""What computes: six Lambdas and four Glue jobs, each under a role of its own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ SIZES: Mapping[Function, FunctionSize] = {
     "commit": FunctionSize(memory_mb=512, timeout_seconds=120),
     "report": FunctionSize(memory_mb=512, timeout_seconds=120),
     "fail": FunctionSize(memory_mb=512, timeout_seconds=120),
+    "watch": FunctionSize(memory_mb=512, timeout_seconds=60),
 }
 
 

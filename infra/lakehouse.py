@@ -12,6 +12,7 @@ from infra.compute import ComputeStack
 from infra.network import NetworkStack
 from infra.roles import Holdings
 from infra.settings import kept_after_all, named_for_deletion
+from infra.signals import SignalsStack, owners
 from infra.storage import StorageStack
 from infra.workflow import WorkflowStack
 from shared.spec.environment import Environment
@@ -47,18 +48,24 @@ def chosen_environments(app: App, lake: Lake) -> Sequence[Environment]:
 
 
 def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bundles) -> None:
-    """Storage, catalogue, compute and workflow of one environment. Warns (DataIsKept) when one of the two keys that delete data is turned."""
+    """The stacks of one environment. Warns (DataIsKept) when one of the two keys that delete data is turned."""
     if (told := kept_after_all(app, environment)) is not None:
         warnings.warn(told, DataIsKept, stacklevel=2)
     storage = StorageStack(app, environment=environment)
     holdings = Holdings(
-        environment=environment, bucket=storage.bucket, state=storage.state, key=storage.key, locations=_file_locations(lake, environment)
+        environment=environment,
+        bucket=storage.bucket,
+        state=storage.state,
+        key=storage.key,
+        locations=_file_locations(lake, environment),
+        topics=tuple(environment.topic_arn(owner) for owner in owners(lake)),
     )
+    signals = SignalsStack(app, lake=lake, environment=environment, key=storage.key)
     catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket, key=storage.key)
     network = NetworkStack(app, environment=environment, network=environment.network) if environment.network is not None else None
     compute = ComputeStack(app, lake=lake, holdings=holdings, bundles=bundles, network=network)
     workflow = WorkflowStack(app, environment=environment, key=storage.key, functions=compute.functions, jobs=compute.jobs)
-    for stack in (storage, catalogue, compute, workflow, *([network] if network is not None else ())):
+    for stack in (storage, signals, catalogue, compute, workflow, *([network] if network is not None else ())):
         Tags.of(stack).add("application", "sluice")
         Tags.of(stack).add("environment", environment.name)
 

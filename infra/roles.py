@@ -26,6 +26,7 @@ class Holdings:
     state: dynamodb.ITable
     key: kms.IKey
     locations: tuple[str, ...] = ()  # s3://bucket/folder of every source of files
+    topics: tuple[str, ...] = ()  # ARN of every owner's topic
 
 
 def grant(role: iam.Role, access: Access, holdings: Holdings) -> None:
@@ -98,6 +99,13 @@ def _watching(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[ia
         statements.append(
             iam.PolicyStatement(sid="WatchRuns", actions=["states:DescribeExecution"], resources=[executions_arn(role, holdings.environment)])
         )
+    if access.meters:
+        statements.append(iam.PolicyStatement(sid="MeterJobs", actions=["glue:GetJobRun"], resources=jobs))
+    if access.alerts:
+        statements.append(iam.PolicyStatement(sid="TellOwners", actions=["sns:Publish"], resources=list(holdings.topics)))
+    if access.times:
+        timer = Stack.of(role).format_arn(service="scheduler", resource="schedule", resource_name=f"default/{holdings.environment.scheduler}")
+        statements.append(iam.PolicyStatement(sid="WatchSchedule", actions=["scheduler:GetSchedule"], resources=[timer]))
     if access.stops:
         statements.append(iam.PolicyStatement(sid="StopJobs", actions=["glue:BatchStopJobRun"], resources=jobs))
     return statements

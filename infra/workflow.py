@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import Annotations, CfnOutput, Duration, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -14,8 +14,10 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from compiler.strikes import gaps
 from infra.access import Function
 from infra.acknowledgements import accept
+from infra.alarms import WATCH_MINUTES, WINDOW_MINUTES
 from infra.bundling import ROOT
 from infra.roles import job_arn
 from infra.settings import cdk_environment, job_state_seconds, machine_seconds, removal_policy
@@ -24,14 +26,16 @@ from shared.spec.environment import Environment, Schedule
 from shared.spec.lake import STAGE_OF, Stage
 
 DEFINITION = ROOT / "step_functions" / "lake.asl.json"
-# A schedule need not strike to the second; a run that could not be started is tried again for an hour, then kept in the queue.
-WINDOW_MINUTES = 5
+# A run that could not be started is tried again for an hour, then kept in the queue.
 RETRY_SECONDS = 3600
 RETRIES = 10
+ALIAS = "live"
+# Functions that no execution calls.
+OUTSIDE = ("watch",)
 
 
 class WorkflowStack(Stack):
-    """The state machine and, where the environment has one, its schedule."""
+    """The state machine, the schedule that starts it where the environment has one, and the clock that calls watch."""
 
     def __init__(
         self,
@@ -44,15 +48,19 @@ class WorkflowStack(Stack):
     ) -> None:
         super().__init__(scope, f"{environment.prefix}-workflow", env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self.machine = self._machine(environment, functions, jobs)
+        alias = self._alias()
         if environment.schedule is not None:
-            self._schedule(environment, environment.schedule, key)
+            self._schedule(environment, environment.schedule, key, alias)
+            self._warn_of_overlap(environment, environment.schedule)
+        self._watch(environment, functions["watch"])
         CfnOutput(self, "StateMachineArn", value=self.machine.state_machine_arn)
 
     def _machine(
         self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]
     ) -> sfn.StateMachine:
         log_group = logs.LogGroup.from_log_group_name(self, "MachineLogs", log_groups(environment)["MachineLogs"])
-        functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in functions.items()}
+        steps = {name: function for name, function in functions.items() if name not in OUTSIDE}
+        functions_by_name = {f"{name.title()}Function": function.function_arn for name, function in steps.items()}
         jobs_by_name = {f"{stage.title()}Job": job.ref for stage, job in jobs.items()}
         return sfn.StateMachine(
             self,
@@ -61,9 +69,12 @@ class WorkflowStack(Stack):
             state_machine_type=sfn.StateMachineType.STANDARD,
             definition_body=sfn.DefinitionBody.from_string(definition(environment)),
             definition_substitutions={**functions_by_name, **jobs_by_name},
-            role=self._machine_role(environment, functions, jobs),
+            role=self._machine_role(environment, steps, jobs),
+            # what an execution is slow in shows without reading its payloads
             tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=True),
+            # Every event, and no payloads: an error's cause comes from drivers too and may quote a row, and a log is kept longer, and read by
+            # more, than the execution's own history.
+            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
         )
 
     def _machine_role(self, environment: Environment, functions: Mapping[Function, lambda_.IFunction], jobs: Mapping[Stage, glue.CfnJob]) -> iam.Role:
@@ -90,10 +101,42 @@ class WorkflowStack(Stack):
         )
         return role
 
-    def _schedule(self, environment: Environment, schedule: Schedule, key: kms.IKey) -> None:
+    def _alias(self) -> sfn.CfnStateMachineAlias:
+        """What the schedule starts: a version that stays as it was deployed, whatever is edited by hand."""
+        version = sfn.CfnStateMachineVersion(
+            self,
+            "Version",
+            state_machine_arn=self.machine.state_machine_arn,
+            state_machine_revision_id=self.machine.state_machine_revision_id,
+        )
+        route = sfn.CfnStateMachineAlias.RoutingConfigurationVersionProperty(state_machine_version_arn=version.ref, weight=100)
+        return sfn.CfnStateMachineAlias(self, "Live", name=ALIAS, routing_configuration=[route])
+
+    def _watch(self, environment: Environment, function: lambda_.IFunction) -> None:
+        role = iam.Role(self, "WatchRole", assumed_by=self._scheduler(environment))
+        role.add_to_policy(iam.PolicyStatement(sid="CallWatch", actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
+        rule = scheduler.CfnSchedule(
+            self,
+            "Watch",
+            name=environment.watcher,
+            description=f"Asks how old things are in {environment.prefix}",
+            schedule_expression=f"rate({WATCH_MINUTES} minutes)",
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=function.function_arn,
+                role_arn=role.role_arn,
+                input="{}",
+                # the next call says it all again
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_event_age_in_seconds=60, maximum_retry_attempts=0),
+            ),
+        )
+        rule.node.add_dependency(role)
+
+    def _schedule(self, environment: Environment, schedule: Schedule, key: kms.IKey, alias: sfn.CfnStateMachineAlias) -> None:
         missed = sqs.Queue(
             self,
             "MissedRuns",
+            queue_name=environment.missed_runs,
             encryption=sqs.QueueEncryption.KMS,
             encryption_master_key=key,
             enforce_ssl=True,
@@ -108,14 +151,14 @@ class WorkflowStack(Stack):
         rule = scheduler.CfnSchedule(
             self,
             "Schedule",
-            name=environment.prefix,
+            name=environment.scheduler,
             description=f"Starts a run of {environment.prefix}",
             schedule_expression=schedule.expression,
             schedule_expression_timezone=schedule.time_zone,
             state="ENABLED" if schedule.enabled else "DISABLED",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="FLEXIBLE", maximum_window_in_minutes=WINDOW_MINUTES),
             target=scheduler.CfnSchedule.TargetProperty(
-                arn=self.machine.state_machine_arn,
+                arn=alias.ref,
                 role_arn=role.role_arn,
                 # The schedule's own time, not the delivery's: a delivery that comes twice is one run.
                 input=json.dumps({"scheduled": "<aws.scheduler.scheduled-time>"}),
@@ -124,6 +167,16 @@ class WorkflowStack(Stack):
             ),
         )
         rule.node.add_dependency(role)
+
+    def _warn_of_overlap(self, environment: Environment, schedule: Schedule) -> None:
+        found = gaps(schedule)
+        if found is not None and found.shortest < environment.sla.run_minutes * 60:
+            Annotations.of(self).add_warning_v2(
+                "sluice:overlap",
+                f"environments.{environment.name}: {schedule.expression} strikes again after {found.shortest // 60} minutes, while a run may take "
+                f"{environment.sla.run_minutes} (sla.run_minutes): a strike that finds the lake held is refused. Strike less often, or lower "
+                "sla.run_minutes to what a run really takes.",
+            )
 
     def _scheduler(self, environment: Environment) -> iam.IPrincipal:
         """Only this account's schedules may use the role."""

@@ -17,6 +17,7 @@ from local.errors import LaptopError
 from local.places import SHIPPED_ONLY
 from local.seams import pinned
 from local.seams.cloudformation import CloudFormationSeam
+from local.seams.cloudwatch import CloudWatchSeam
 from local.seams.durable import DurableSeam, Saver
 from local.seams.glue import GlueSeam, Launches
 from local.seams.lambdas import LambdaSeam
@@ -74,13 +75,15 @@ class Emulator:
             raise pinned.moved("the pinned version")
         self._glue = GlueSeam(self._launcher)
         logs = self._home / "logs" / "lambda"
-        seams = (self._glue, StepFunctionsSeam(self._glue), LambdaSeam(logs), CloudFormationSeam(), DurableSeam())
+        alarms = CloudWatchSeam(account=self._aws.account, region=self._aws.region)
+        seams = (self._glue, StepFunctionsSeam(self._glue), LambdaSeam(logs), CloudFormationSeam(), DurableSeam(), alarms)
         for seam in seams:
             seam.install()
         for seam in seams:
             seam.check()
         self._serve(pinned.functions("app", {"app": ("scope", "receive", "send"), "_build_persistence_save_dict": ()}).app)
         self._saver.start()
+        alarms.watch_silence()
 
     def stop(self) -> None:
         """Stop listening and save the state."""

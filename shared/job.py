@@ -62,7 +62,7 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
         documents=ports.documents,
         delta_log=ports.delta_log,
         executions=ports.executions,
-        log=job_log(name, arguments.run),
+        log=job_log(name, arguments.run, environment=environment.name),
         clock=utc_now,
         tables=SparkTables(spark=spark, root=f"s3://{environment.bucket}", lake=pinned.lake, sources=sources, mask_key=secrets.mask_key),
         sources=sources,

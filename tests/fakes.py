@@ -197,6 +197,9 @@ class FakeState:
     def take_schedule(self, scheduled, run):
         return self._schedules.setdefault(scheduled, run)
 
+    def last_scheduled(self):
+        return max(self._schedules, default=None)
+
     def bypasses(self):
         return self._bypasses
 
@@ -255,6 +258,9 @@ class FakeExecutions:
         for glue_run in self._live.pop(run, set()):
             self._glue[glue_run] = "failed"
 
+    def dpu_seconds(self, stage, glue_run):
+        return 120.0 if glue_run in self._glue else None
+
     def glue_status(self, stage, glue_run):
         return self._glue[glue_run]
 
@@ -264,11 +270,16 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, object]]] = []
+        self.measures: list[tuple[str | None, str, float]] = []  # of a table or stage (None: the run), name, value
 
     def event(self, name, **fields):
         self.events.append((name, fields))
 
     warning = event
+
+    def measured(self, name, measures, *, table=None, stage=None, **fields):
+        self.event(name, table=table, stage=stage, **fields)
+        self.measures += [(table or stage, measure, value) for measure, value in measures.items()]
 
 
 class FakeNotify:
@@ -277,8 +288,8 @@ class FakeNotify:
     def __init__(self) -> None:
         self.alerts: list[dict[str, str]] = []
 
-    def alert(self, *, owner, subject, text):
-        self.alerts.append({"owner": owner, "subject": subject, "text": text})
+    def alert(self, alert):
+        self.alerts.append(to_json(alert))
 
 
 @dataclass

@@ -181,6 +181,8 @@ class Machine:
         more = {names[id(port)]: port for port in ports}
         if step is not plan:
             more["delta_log"] = self.tables
+        if step is gate:
+            more["notify"] = self.notify
         for _ in range(3):
             try:
                 return step(request, pinned=self.pinned, state=self.state, log=self.log, clock=self.world.clock, **more)

@@ -17,6 +17,6 @@ LOGGER = function_logger("commit")
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     request = from_json(CommitRequest, event)
     ports = LambdaPorts.from_environment()
-    log = EventLog(LOGGER, job_name="commit", run_id=request.run)
+    log = EventLog(LOGGER, job_name="commit", run_id=request.run, environment=ports.environment.name)
     answer = commit(request, pinned=ports.pinned, state=ports.state, delta_log=ports.delta_log, log=log, clock=utc_now)
     return to_json(answer)

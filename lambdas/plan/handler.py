@@ -18,6 +18,6 @@ LOGGER = function_logger("plan")
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     request = plan_request(from_json(RunRequest, event))
     ports = LambdaPorts.from_environment()
-    log = EventLog(LOGGER, job_name="plan", run_id=request.run)
+    log = EventLog(LOGGER, job_name="plan", run_id=request.run, environment=ports.environment.name)
     answer = plan(request, pinned=ports.pinned, state=ports.state, documents=ports.documents, executions=ports.executions, log=log, clock=utc_now)
     return to_json(answer)

@@ -8,7 +8,7 @@ from shared.aws.wiring import LambdaPorts, utc_now
 from shared.core.events import ReportRequest
 from shared.core.steps.report import report
 from shared.spec.codec import from_json, to_json
-from shared.telemetry.log import function_logger
+from shared.telemetry.log import EventLog, function_logger
 
 LOGGER = function_logger("report")
 
@@ -17,5 +17,6 @@ LOGGER = function_logger("report")
 def handler(event: dict[str, Any], context: LambdaContext) -> Any:
     request = from_json(ReportRequest, event)
     ports = LambdaPorts.from_environment()
-    answer = report(request, pinned=ports.pinned, state=ports.state, documents=ports.documents, clock=utc_now)
+    log = EventLog(LOGGER, job_name="report", run_id=request.run, environment=ports.environment.name)
+    answer = report(request, pinned=ports.pinned, state=ports.state, documents=ports.documents, executions=ports.executions, log=log, clock=utc_now)
     return to_json(answer)

@@ -61,6 +61,14 @@ def secrets_manager(region: str | None) -> "SecretsManagerClient":
     return boto3.client("secretsmanager", region_name=region, config=CONFIG)
 
 
+def scheduler(region: str | None) -> Any:
+    return boto3.client("scheduler", region_name=region, config=CONFIG)
+
+
+def sns(region: str | None) -> Any:
+    return boto3.client("sns", region_name=region, config=CONFIG)
+
+
 @contextmanager
 def asking(what: str) -> Iterator[None]:
     """Turn throttling, 5xx answers and silence, after botocore's own retries, into StateUnavailable naming `what`; let every other error through."""

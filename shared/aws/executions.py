@@ -1,6 +1,6 @@
 """ports.Executions over Step Functions and Glue: what still runs, whatever the state table thinks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ OVER = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED"}
 EXECUTION_OVER = {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
 RUN_ARGUMENT = "--run"
 STOPPED_AT_ONCE = 25
+LEAST_SECONDS = 60  # that Glue charges for
+MACHINE_PARTS = 7  # arn:partition:states:region:account:stateMachine:name
 
 
 class Executions:
@@ -42,7 +44,8 @@ class Executions:
         return self._injected_glue or clients.glue(self._environment.region)
 
     def is_terminal(self, machine: str, run: str) -> bool:
-        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{run}"
+        # what was started through an alias or a version tells of its machine by that; an execution's own ARN knows neither
+        arn = f"{':'.join(machine.split(':')[:MACHINE_PARTS]).replace(':stateMachine:', ':execution:')}:{run}"
         try:
             with clients.asking(f"Step Functions {arn}"):
                 return self._machines.describe_execution(executionArn=arn)["status"] in EXECUTION_OVER
@@ -76,6 +79,20 @@ class Executions:
         if state == "SUCCEEDED":
             return "succeeded"
         return "failed" if state in OVER else "live"
+
+    def dpu_seconds(self, stage: str, glue_run: str) -> float | None:
+        job = self._environment.job(JOB_OF.get(stage, stage))
+        try:
+            with clients.asking(f"Glue job {job} run {glue_run}"):
+                found: Mapping[str, Any] = self._glue.get_job_run(JobName=job, RunId=glue_run)["JobRun"]
+        except ClientError as refused:
+            if clients.code_of(refused) != "EntityNotFoundException":
+                raise
+            return None
+        if found.get("DPUSeconds"):  # with auto-scaling, what was really there
+            return float(found["DPUSeconds"])
+        capacity = found.get("MaxCapacity") or self._environment.workers.dpus
+        return max(float(found.get("ExecutionTime", 0)), LEAST_SECONDS) * float(capacity)
 
     def _live(self, job: str, run: str) -> Iterator[str]:
         for glue_run in self._runs(job):

@@ -231,13 +231,24 @@ class DynamoState:
     # ---- SCHEDULED, BYPASS
 
     def take_schedule(self, scheduled: str, run: str) -> str:
-        act = Act(verb="Put", kind="SCHEDULED", id=scheduled, item={"run": run}, condition="attribute_not_exists(#kind)", names={"kind": "kind"})
+        act = Act(
+            verb="Put",
+            kind="SCHEDULED",
+            id=scheduled,
+            item={"run": run, "scheduled": scheduled},
+            condition="attribute_not_exists(#kind)",
+            names={"kind": "kind"},
+        )
         try:
             self._table.write(act)
         except Unmet:
             item = self._table.get("SCHEDULED", scheduled)
             return run if item is None else str(item["run"])
         return run
+
+    def last_scheduled(self) -> str | None:
+        newest = self._table.query("SCHEDULED", newest_first=True, limit=1)
+        return str(newest[0]["scheduled"]) if newest else None
 
     def bypasses(self) -> tuple[Bypass, ...]:
         return tuple(_read(Bypass, item, "BYPASS") for item in self._table.query("BYPASS"))

@@ -9,6 +9,7 @@ from shared.aws.delta_log import S3DeltaLog
 from shared.aws.documents import S3Documents
 from shared.aws.executions import Executions
 from shared.aws.state import DynamoState
+from shared.aws.timer import ScheduleTimer
 from shared.core.errors import ContractError
 from shared.spec.environment import Environment
 from shared.spec.lake import PinnedLake, shipped_lake
@@ -30,6 +31,7 @@ class LambdaPorts:
     documents: S3Documents
     delta_log: S3DeltaLog
     executions: Executions
+    timer: ScheduleTimer
 
     @classmethod
     def of(cls, pinned: PinnedLake, environment: Environment) -> "LambdaPorts":
@@ -40,6 +42,7 @@ class LambdaPorts:
             documents=S3Documents(environment.bucket, region=environment.region),
             delta_log=S3DeltaLog(environment.bucket, region=environment.region),
             executions=Executions(environment),
+            timer=ScheduleTimer(environment.scheduler, region=environment.region),
         )
 
     @staticmethod

@@ -2,13 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.core.errors import RequestRefused
 from shared.core.events import PlanRequest, RunRequest
 from shared.core.graph import needed_for
 from shared.core.messages import Replay
-from shared.spec.codec import CodecError, from_json, to_json
+from shared.spec.codec import CodecError, from_json, instant_text, parse_instant, to_json
 from shared.spec.lake import Lake, Table
 
 
@@ -32,10 +32,15 @@ def plan_request(started: RunRequest) -> PlanRequest:
     if unknown:
         raise RequestRefused(f"the execution's input holds {', '.join(map(repr, unknown))}; a run takes {', '.join(words)} and nothing else")
     try:
-        return from_json(PlanRequest, nothing_asked | started.input)
+        request = from_json(PlanRequest, nothing_asked | started.input)
+        # two spellings of one instant are one strike
+        return request if request.scheduled is None else replace(request, scheduled=instant_text(parse_instant(request.scheduled)))
     except CodecError as odd:
         said = str(odd).removeprefix("PlanRequest.")
-        raise RequestRefused(f'the execution\'s input: {said}; tables are named in lists, as in {{"tables": ["gold.sales"]}}') from odd
+        raise RequestRefused(
+            f'the execution\'s input: {said}; tables are named in lists, as in {{"tables": ["gold.sales"]}}, and the schedule gives its own time, '
+            "as 2026-11-23T04:00:00Z"
+        ) from odd
 
 
 def choose(lake: Lake, *, tables: Sequence[str], full_refresh: Sequence[str], replay: Replay | None = None) -> Choice:

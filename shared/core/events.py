@@ -77,6 +77,11 @@ class FailAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRequest:
+    """Nothing is asked for: the time is the function's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRequest:
     run: str
 

@@ -30,11 +30,15 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One table in CERTIFIED: its Delta version, what defined it, and what it consumed of each input (batch seq of bronze, version else)."""
+    """One table in CERTIFIED: its Delta version, what defined it, and what it consumed of each input (batch seq of bronze, version else).
+
+    `newest` is the greatest value of its freshness element in that version; None where the contract has none, or no row did.
+    """
 
     version: int
     definition_hash: str
     consumed: Mapping[str, int]
+    newest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

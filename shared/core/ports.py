@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from shared.core.alerts import Alert
 from shared.core.files import FileObject
 from shared.core.messages import (
     Batch,
@@ -25,6 +26,7 @@ from shared.core.messages import (
     WriteCounts,
 )
 from shared.spec.lake import Stage, Table
+from shared.spec.measures import Measure
 
 T = TypeVar("T")
 Guard = Callable[[], None]  # raises StaleFence; called before every Delta write begins, as late as our code can
@@ -96,6 +98,9 @@ class State(Protocol):
     def take_schedule(self, scheduled: str, run: str) -> str:
         """Register the run of a schedule's time if none is; the run that has it."""
 
+    def last_scheduled(self) -> str | None:
+        """The latest schedule's time that became a run, as `take_schedule` was given it; None before the first."""
+
     def bypasses(self) -> tuple[Bypass, ...]:
         """Expired ones among them."""
 
@@ -140,13 +145,24 @@ class Executions(Protocol):
     def stop_glue_runs(self, run: str) -> None:
         """Ask every live Glue run of the run to stop."""
 
+    def dpu_seconds(self, stage: str, glue_run: str) -> float | None:
+        """What a Glue run is charged for; None where Glue knows no such run. `stage` may be `recover`."""
+
     def glue_status(self, stage: str, glue_run: str) -> GlueStatus: ...
 
 
 class Notify(Protocol):
     """Telling the people who own a table."""
 
-    def alert(self, *, owner: str, subject: str, text: str) -> None: ...
+    def alert(self, alert: Alert) -> None:
+        """Send it. What cannot be sent is logged; nothing is raised."""
+
+
+class Timer(Protocol):
+    """The schedule that starts runs."""
+
+    def changed_at(self) -> datetime:
+        """When it was made or last changed, switched on or off among it. Raises BadState when it is gone."""
 
 
 class Log(Protocol):
@@ -155,6 +171,11 @@ class Log(Protocol):
     def event(self, name: str, **fields: object) -> None: ...
 
     def warning(self, name: str, **fields: object) -> None: ...
+
+    def measured(
+        self, name: str, measures: Mapping[Measure, float], *, table: str | None = None, stage: Stage | None = None, **fields: object
+    ) -> None:
+        """An event that is also numbers, of the run, of one table or of one stage. Without a number it is an event. Repeated, it counts again."""
 
 
 # ---- the lake, as Spark sees it

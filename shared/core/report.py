@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from shared.core.cost import Cost, cost_of
 from shared.core.layout import errors_prefix
 from shared.core.messages import Batch, BatchEvidence, Certified, Finding, IngestEvidence, RunRecord, TableEvidence, WriteCounts
 from shared.core.run_documents import GateDecision, Plan
 from shared.spec.codec import parse_instant
 from shared.spec.lake import Lake, Position, Stage, Table
+from shared.spec.prices import Prices
 
 Outcome = Literal["pass", "warn", "halt", "blocked", "nothing to do", "not reached", "not planned"]
 Status = Literal["running", "passed", "blocked", "failed", "unknown"]
@@ -34,6 +36,7 @@ class Gathered:
     pending: Mapping[str, tuple[Batch, ...]]  # by source table
     certified: Certified
     troubles: Mapping[str, str]  # key of the document -> why it cannot be read
+    dpu_seconds: tuple[float, ...] | None = None  # of each Glue run; None where they are not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,7 @@ class RunReport:
     tables: tuple[TableReport, ...]
     certified_by: str | None
     troubles: Mapping[str, str]
+    cost: Cost | None  # None without prices, or where Glue could not be asked
 
 
 def compose(lake: Lake, gathered: Gathered) -> RunReport:
@@ -132,7 +136,14 @@ def compose(lake: Lake, gathered: Gathered) -> RunReport:
         tables=tuple(_table(table, gathered, blocked) for table in lake.tables),
         certified_by=gathered.certified.run,
         troubles=gathered.troubles,
+        cost=_cost(lake.prices, gathered),
     )
+
+
+def _cost(prices: Prices | None, gathered: Gathered) -> Cost | None:
+    if prices is None or gathered.dpu_seconds is None:
+        return None
+    return cost_of(prices, dpu_seconds=gathered.dpu_seconds, gates=len(gathered.decisions), tables=len(gathered.evidence))
 
 
 def blocked_of(decisions: Mapping[Stage, GateDecision]) -> dict[str, str]:

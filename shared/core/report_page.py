@@ -28,6 +28,7 @@ def page(report: RunReport) -> str:
         _reasons(report),
         _findings(report),
         _stages(report),
+        _cost(report),
     )
     body = "\n".join(part for part in (*parts, _whereabouts(report)) if part)
     return (
@@ -47,6 +48,7 @@ def _head(report: RunReport) -> str:
         ("Took", "–" if report.started is None or report.ended is None else _duration((report.ended - report.started).total_seconds())),
         ("Rows read", _number(_sum(table.read for table in report.tables))),
         ("Rows rejected", _number(_sum(table.rejected for table in report.tables))),
+        ("Cost", "–" if report.cost is None else f"${report.cost.usd:,.2f}"),
     ]
     listed = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return f'<header class="banner {escape(report.status)}"><h1>{HEADLINES[report.status]}</h1>\n<dl class="facts">{listed}</dl></header>'
@@ -82,6 +84,20 @@ def _tables(report: RunReport) -> str:
     ]
     by = "no run yet" if report.certified_by is None else f"run {report.certified_by}"
     return _section("Tables", _grid(f"Every table of the lake; versions as certified by {by}", headings, rows, numbers_from=2))
+
+
+def _cost(report: RunReport) -> str:
+    cost = report.cost
+    if cost is None:
+        return ""
+    rows = [
+        (f"Glue, {cost.jobs} runs, {cost.dpu_seconds / 3600:,.2f} DPU-hours", "measured", f"{cost.glue_usd:,.4f}"),
+        ("Lambda", "estimate", f"{cost.functions_usd_estimate:,.4f}"),
+        ("Step Functions", "estimate", f"{cost.transitions_usd_estimate:,.4f}"),
+        ("S3 requests", "estimate", f"{cost.s3_usd_estimate:,.4f}"),
+    ]
+    title = f"By prices of {cost.prices_region} as of {cost.prices_as_of}; storage, logs, metrics and the source itself are not in it"
+    return _section("What it cost", _grid(escape(title), ("What", "How it is known", "US dollars"), rows, numbers_from=2))
 
 
 def _batches(report: RunReport) -> str:

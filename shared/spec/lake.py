@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
 from shared.spec.environment import Environment, Role
+from shared.spec.prices import Prices
 
 Layer = Literal["bronze", "silver", "gold"]
 Load = Literal["append", "log", "merge", "scd2", "derive", "replace"]
@@ -252,6 +253,12 @@ class Table:
         """The highest of its columns."""
         return max((column.classification or LEVELS[0] for column in self.columns), key=LEVELS.index)
 
+    @property
+    def freshness(self) -> Rule | None:
+        """The strictest of its freshness rules; `kwargs["max_age_seconds"]` is how old its newest value may be."""
+        rules = [rule for rule in self.rules if rule.kind == "freshness"]
+        return min(rules, key=lambda rule: int(rule.kwargs["max_age_seconds"]), default=None)
+
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
@@ -262,6 +269,7 @@ class Lake:
 
     tables: tuple[Table, ...]
     environments: Mapping[str, Environment]
+    prices: Prices | None = None
 
     def table(self, name: str) -> Table:
         for table in self.tables:

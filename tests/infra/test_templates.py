@@ -17,7 +17,7 @@ from shared.spec.lake import UnknownTable
 from tests.infra.conftest import Assembly, synthesize
 from tests.infra.tides import environment, lake
 
-PARTS = ("storage", "catalogue", "compute", "workflow")
+PARTS = ("storage", "signals", "catalogue", "compute", "workflow")
 KEY = "sluice-local-storage:ExportsOutputFnGetAttKey"
 
 
@@ -301,7 +301,7 @@ def test_every_function_is_python_3_13_and_knows_its_environment(local):
     """All are one bundle and differ by their handler."""
     functions = local("compute", "AWS::Lambda::Function")
 
-    assert {"plan", "gate", "commit", "report", "fail"} == {function["FunctionName"].removeprefix("sluice-local-") for function in functions}
+    assert {"plan", "gate", "commit", "report", "fail", "watch"} == {function["FunctionName"].removeprefix("sluice-local-") for function in functions}
     for function in functions:
         name = function["FunctionName"].removeprefix("sluice-local-")
         assert ("python3.13", f"lambdas.{name}.handler.handler") == (function["Runtime"], function["Handler"])
@@ -365,9 +365,11 @@ def test_a_state_outlasts_what_it_waits_for(assembly, name):
     assert text["TimeoutSeconds"] > sum(state["TimeoutSeconds"] for state in found.values())
 
 
-def test_the_machine_logs_everything_and_is_traced(local):
-    """STANDARD, so that an execution is known for 90 days."""
+def test_the_machine_logs_every_event_and_no_payload_and_is_traced(local):
+    """STANDARD, so that an execution is known for 90 days. An error's cause may quote a row: it stays out of the log."""
     (one,) = local("workflow", "AWS::StepFunctions::StateMachine")
+
+    assert not one["LoggingConfiguration"]["IncludeExecutionData"]
 
     assert ("STANDARD", "ALL", True) == (one["StateMachineType"], one["LoggingConfiguration"]["Level"], one["TracingConfiguration"]["Enabled"])
 
@@ -384,7 +386,7 @@ def test_the_definition_holds_names_and_cloudformation_fills_them_in(local):
 def test_a_schedule_hands_over_its_own_time(assembly):
     """A delivery that comes twice carries the same time, and one that cannot be made ends in an encrypted queue."""
     for name, state in (("local", "DISABLED"), ("prod", "ENABLED")):
-        (schedule,) = assembly.properties(name, "workflow", "AWS::Scheduler::Schedule")
+        (schedule,) = [one for one in assembly.properties(name, "workflow", "AWS::Scheduler::Schedule") if one["Name"] == f"sluice-{name}"]
         (queue,) = assembly.properties(name, "workflow", "AWS::SQS::Queue")
 
         target = schedule["Target"]
@@ -448,7 +450,10 @@ def test_an_environment_without_schedule_has_none(tmp_path):
         template = synthesize(tmp_path, made=by_hand).template("local", "workflow")
 
     types = {one["Type"] for one in template["Resources"].values()}
-    assert not types & {"AWS::Scheduler::Schedule", "AWS::SQS::Queue"}
+    assert "AWS::SQS::Queue" not in types
+    assert ["sluice-local-watch"] == [
+        one["Properties"]["Name"] for one in template["Resources"].values() if one["Type"] == "AWS::Scheduler::Schedule"
+    ]
 
 
 def test_the_same_sources_give_the_same_assembly(assembly, tmp_path):
@@ -479,7 +484,7 @@ def test_cfn_lint_finds_nothing(assembly):
     done = subprocess.run(linter, capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stdout)
-    assert 9 == len(templates)
+    assert 12 == len(templates)
 
 
 def _shape(value):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from shared.spec.environment import Environment, Network, Schedule, Secrets, Workers
-from shared.spec.lake import Column, Files, Lake, Layer, Load, Server, Source, Table, Tolerance, Watermark
+from shared.spec.lake import Column, Files, Lake, Layer, Load, Rule, Server, Source, Table, Tolerance, Watermark
 
 SIZED = {"ingest.slow": Workers(type="G.4X", count=20, timeout_minutes=240), "publish": Workers(type="G.1X", count=3, timeout_minutes=30)}
 
@@ -20,6 +20,7 @@ def environment(
     groups=None,
     network=None,
     roles=None,
+    **changes,
 ):
     return Environment(
         name=name,
@@ -35,26 +36,29 @@ def environment(
         admins=(f"arn:aws:iam::{account}:role/harbour-master",),
         schedule=Schedule(expression="cron(0 4 * * ? *)", time_zone="Europe/Berlin", enabled=enabled) if schedule else None,
         secrets=Secrets(mask_key=f"sluice/{name}/mask-key", servers={"tower": f"sluice/{name}/tower"}),
+        **changes,
     )
 
 
-def lake():
+def lake(*environments):
     """Tides: a source in two groups, silver merged from it, gold derived."""
     tides = table("bronze.tides", load="append", source=source(), readers=("steward",))
     gauges = table("bronze.gauges", load="append", source=files_source(), group="slow")
     merged = table("silver.tides", load="merge", inputs=("bronze.tides",), readers=("engineer", "steward"), classified="confidential")
-    daily = table("gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True, readers=("analyst",))
+    daily = table(
+        "gold.daily_tides", load="derive", inputs=("silver.tides",), partitioned=True, readers=("analyst",), owner="Coast Guard", rules=(fresh(),)
+    )
     keepers = table("gold.keepers", load="derive", inputs=("silver.tides",), readers=("steward",), classified="restricted")
     closed = table("gold.soundings", load="derive", inputs=("silver.tides",))
     quay = Network(vpc="vpc-0a1b2c3d", subnet="subnet-0a1b2c3d", zone="eu-west-1a", route_table="rtb-0a1b2c3d")
-    environments = [
+    environments = environments or (
         environment(),
         environment("dev", account="111111111111", enabled=True, roles=people("111111111111")),
         environment(
             "prod", account="222222222222", keeps_data=True, enabled=True, worker="G.2X", count=10, groups=SIZED, roles=people("222222222222")
         ),
         environment("quay", account="333333333333", schedule=False, network=quay),
-    ]
+    )
     return Lake(tables=(tides, gauges, merged, daily, keepers, closed), environments={one.name: one for one in environments})
 
 
@@ -64,7 +68,7 @@ def people(account):
     return {role: tuple(f"arn:aws:iam::{account}:role/{name}" for name in given) for role, given in names.items()}
 
 
-def table(name, *, load: Load, source=None, inputs=(), group="default", partitioned=False, readers=(), classified=None):
+def table(name, *, load: Load, source=None, inputs=(), group="default", partitioned=False, readers=(), classified=None, owner="harbour", rules=()):
     layer: Layer = name.split(".")[0]
     return Table(
         name=name,
@@ -72,7 +76,7 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
         load=load,
         title=f"Tides as {layer} knows them",
         version="1.0.0",
-        owner="harbour",
+        owner=owner,
         file=f"lake/{name.replace('.', '/')}.yaml",
         group=group,
         columns=(
@@ -81,7 +85,7 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
             column("measured_at", "timestamp"),
             column("measured_on", "date", partition=1 if partitioned else None),
         ),
-        rules=(),
+        rules=rules,
         inputs=inputs,
         relationships=(),
         source=source,
@@ -102,6 +106,21 @@ def table(name, *, load: Load, source=None, inputs=(), group="default", partitio
 def column(name, type, *, key=None, partition=None, classification=None):
     return Column(
         name=name, type=type, required=True, key_position=key, partition_position=partition, classification=classification, mask=None, lineage=()
+    )
+
+
+def fresh(hours=36):
+    """The newest measurement is at most so old."""
+    return Rule(
+        id="measured_at.freshness",
+        kind="freshness",
+        expectation="freshness",
+        kwargs={"column": "measured_at", "max_age_seconds": hours * 3600},
+        element="measured_at",
+        severity="warning",
+        mostly=1.0,
+        limit=None,
+        tolerance_written=False,
     )
 
 

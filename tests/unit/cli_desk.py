@@ -59,6 +59,8 @@ class FakeMachine:
             pinned=self.world.pinned,
             state=self.world.state,
             documents=self.world.documents,
+            executions=self.world.executions,
+            log=self.world.log,
             clock=self.world.world.clock,
         )
         error, cause = {"passed": (None, None), "blocked": ("TablesBlocked", "Blocked: bronze.orders")}.get(status, ("RunFailed", "broken"))

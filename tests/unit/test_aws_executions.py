@@ -48,6 +48,15 @@ def test_an_execution_is_over_when_it_ended_or_is_not_known(aws):
     assert [False, True, True] == [executions.is_terminal(arn, run) for run in ("alive", "dead", "unknown")]
 
 
+@pytest.mark.parametrize("qualifier", [":live", ":7"])
+def test_a_run_that_the_schedule_started_by_alias_holds_its_lock(qualifier):
+    """Its own name does not hold the alias: asked for by that it would be unknown, and a living writer taken for dead."""
+    machines = Mock(describe_execution=Mock(return_value={"status": "RUNNING"}))
+
+    assert not Executions(ENVIRONMENT, step_functions=machines).is_terminal(ENVIRONMENT.machine_arn + qualifier, "r1")
+    machines.describe_execution.assert_called_with(executionArn="arn:aws:states:eu-central-1:123456789012:execution:sluice-test:r1")
+
+
 @pytest.mark.parametrize("status", ["RUNNING", "PENDING_REDRIVE", "SOMETHING_NEW"])
 def test_an_execution_that_may_go_on_holds_its_lock(status):
     """A redrive asked for is not an end."""

@@ -109,7 +109,7 @@ def asked_by(given):
     ("given", "asked"),
     [
         ({}, {}),
-        ({"scheduled": "2026-03-22T18:59:43Z"}, {"scheduled": "2026-03-22T18:59:43Z"}),
+        ({"scheduled": "2026-03-22T19:59:43+01:00"}, {"scheduled": "2026-03-22T18:59:43.000000Z"}),
         ({"tables": ["silver.orders"], "full_refresh": []}, {"tables": ("silver.orders",)}),
         ({"replay": {"table": "bronze.orders"}}, {"replay": Replay(table="bronze.orders")}),
     ],

@@ -16,10 +16,12 @@ from lambdas.fail.handler import handler as fail_handler
 from lambdas.gate.handler import handler as gate_handler
 from lambdas.plan.handler import handler as plan_handler
 from lambdas.report.handler import handler as report_handler
+from lambdas.watch.handler import handler as watch_handler
 from shared.aws import wiring
 from shared.aws.executions import JOBS
-from shared.aws.wiring import LambdaPorts
-from shared.core.errors import ContractError, DeployedMidRun, LockHeld, RequestRefused, StaleFence
+from shared.aws.timer import ScheduleTimer
+from shared.aws.wiring import LambdaPorts, utc_now
+from shared.core.errors import BadState, ContractError, DeployedMidRun, LockHeld, RequestRefused, StaleFence
 from shared.core.events import CommitAnswer, FailAnswer, GateAnswer, PlanAnswer, ReportAnswer
 from shared.spec.codec import CodecError, from_json, to_json
 from shared.spec.environment import Environment, Secrets, Workers
@@ -207,7 +209,9 @@ def test_a_limit_to_a_table_that_is_not_there_is_refused_with_the_nearest(deploy
     assert (0, None) == (deployment.state.lock().fence, deployment.state.run("run-1"))
 
 
-@pytest.mark.parametrize("given", [{"table": ["silver.orders"]}, {"tables": "silver.orders"}, "silver.orders", None])
+@pytest.mark.parametrize(
+    "given", [{"table": ["silver.orders"]}, {"tables": "silver.orders"}, "silver.orders", None, {"scheduled": "tonight"}, {"scheduled": "2026-11-23"}]
+)
 def test_an_input_that_no_run_takes_is_refused_and_never_a_run_of_every_table(deployment, given):
     """Written by hand, perhaps: no lock is taken and no run recorded."""
     with pytest.raises(RequestRefused, match="the execution's input"):
@@ -296,9 +300,9 @@ def test_a_schedule_delivered_twice_is_one_run(deployment):
     """The second execution is told to end, and holds nothing."""
     call("plan", **plan_event("run-1", deployment, scheduled="2026-11-23T04:00:00Z"))
 
-    answer = call("plan", **plan_event("run-2", deployment, scheduled="2026-11-23T04:00:00Z"))
+    answers = [call("plan", **plan_event("run-2", deployment, scheduled=time)) for time in ("2026-11-23T04:00:00Z", "2026-11-23T05:00:00+01:00")]
 
-    assert PlanAnswer(fence=0, recover=None, duplicate=True, groups=()) == answer
+    assert [PlanAnswer(fence=0, recover=None, duplicate=True, groups=())] * 2 == answers
     assert "run-1" == deployment.state.lock().run
 
 
@@ -347,3 +351,47 @@ def test_a_function_without_its_environment_says_which_variable_is_missing(cloud
 def test_the_ports_are_built_once_per_container(environment):
     """lake.json is parsed and clients are made once, not per event."""
     assert LambdaPorts.from_environment() is LambdaPorts.from_environment()
+
+
+def test_a_run_is_started_by_hand_while_the_schedule_has_its_own(deployment):
+    """Neither takes the other's time, and watch counts from the schedule's alone."""
+    call("plan", **plan_event("run-1", deployment, scheduled="2026-11-23T04:00:00Z"))
+    call("fail", run="run-1", machine=deployment.machine_arn, error="RunFailed", cause="boom")
+
+    by_hand = call("plan", **plan_event("run-2", deployment))
+
+    assert (False, 2) == (by_hand.duplicate, by_hand.fence)
+    assert "2026-11-23T04:00:00.000000Z" == deployment.state.last_scheduled()
+
+
+def test_watch_tells_the_ages_of_the_deployed_lake(deployment, capsys):
+    """One line each, as CloudWatch takes them; a lake without a schedule has none to be late."""
+    deployment.trade(1)
+    deployment.run()
+    capsys.readouterr()
+
+    assert {} == watch_handler({}, Context())
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    told = {(line.get("table"), metric["Name"]) for line in lines for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert {(None, "run_age_seconds"), (None, "gate_wait_seconds"), ("bronze.orders", "watermark_lag_seconds")} <= told
+    assert (None, "schedule_age_seconds") not in told
+
+
+def test_watch_takes_no_input_but_none(environment):
+    """A misspelt one is refused here too."""
+    with pytest.raises(CodecError, match="WatchRequest"):
+        watch_handler({"tables": []}, Context())
+
+
+def test_the_timer_knows_when_its_schedule_was_changed(cloud):
+    """And says which schedule is gone."""
+    client = boto3.client("scheduler", region_name=REGION)
+    target = {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:x", "RoleArn": "arn:aws:iam::123456789012:role/x"}
+    client.create_schedule(Name="there", ScheduleExpression="rate(1 day)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target)
+
+    changed = ScheduleTimer("there", region=REGION).changed_at()
+
+    assert abs((utc_now() - changed).total_seconds()) < 60
+    with pytest.raises(BadState, match="schedule gone does not exist"):
+        ScheduleTimer("gone", region=REGION).changed_at()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FUNCTIONS = ("plan", "gate", "commit", "fail", "report")
+FUNCTIONS = ("plan", "gate", "commit", "fail", "report", "watch")
 PROBE = """
 import sys
 

@@ -1,13 +1,16 @@
 """Each seam knows what of MiniStack it leans on, and says what moved."""
 
 import asyncio
+import json
 import threading
 
 import pytest
+from ministack.services import stepfunctions
 
 from local.errors import LaptopError
 from local.launcher import JobTimedOut
 from local.seams import pinned
+from local.seams.cloudformation import CloudFormationSeam
 from local.seams.lambdas import name_error
 from local.seams.requests import Requests
 
@@ -188,3 +191,22 @@ def until(what, timeout_s=5):
             return
         pause.wait(0.01)
     raise AssertionError("it did not come about")
+
+
+def test_an_alias_of_a_template_leads_to_the_version_it_names():
+    """What the schedule starts through it is the machine that was deployed, also after the next deployment."""
+    seam = CloudFormationSeam()
+    seam.install()
+    kinds = {kind: f"AWS::StepFunctions::StateMachine{kind}" for kind in ("", "Version", "Alias")}
+    handlers = {kind: seam._handlers[name] for kind, name in kinds.items()}
+    text = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+    machine, _ = handlers[""]["create"]("Machine", {"StateMachineName": "aliased", "DefinitionString": text}, "s")
+
+    first, _ = handlers["Version"]["create"]("Version", {"StateMachineArn": machine}, "s")
+    route = {"RoutingConfiguration": [{"StateMachineVersionArn": first, "Weight": "100"}]}
+    alias, _ = handlers["Alias"]["create"]("Live", {"Name": "live", **route}, "s")
+    second, _ = handlers["Version"]["update"](first, {}, {"StateMachineArn": machine}, "s")
+    handlers["Alias"]["update"](alias, route, {"RoutingConfiguration": [{"StateMachineVersionArn": second, "Weight": "100"}]}, "s")
+
+    assert (f"{machine}:live", f"{machine}:1", f"{machine}:2") == (alias, first, second)
+    assert [second] == [one["stateMachineVersionArn"] for one in stepfunctions._state_machine_aliases[alias]["routingConfiguration"]]

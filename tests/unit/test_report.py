@@ -29,7 +29,7 @@ from shared.core.run_documents import GateDecision, Plan, PlannedTable
 from shared.core.steps.report import report
 from shared.spec.codec import from_json, instant_text
 from shared.spec.lake import PinnedLake
-from tests.fakes import START, FakeDocuments, FakeState, World
+from tests.fakes import START, FakeDocuments, FakeExecutions, FakeLog, FakeState, World
 from tests.machine import small_lake
 
 RUN = "2026-11-23-<night>"
@@ -50,10 +50,19 @@ class Past:
 
     def __init__(self) -> None:
         self.world = World()
-        self.state, self.documents = FakeState(self.world), FakeDocuments(self.world)
+        self.state, self.documents, self.log = FakeState(self.world), FakeDocuments(self.world), FakeLog()
+        self.executions = FakeExecutions(self.world)
 
     def report(self):
-        answer = report(ReportRequest(run=RUN), pinned=LAKE, state=self.state, documents=self.documents, clock=lambda: at(60))
+        answer = report(
+            ReportRequest(run=RUN),
+            pinned=LAKE,
+            state=self.state,
+            documents=self.documents,
+            executions=self.executions,
+            log=self.log,
+            clock=lambda: at(60),
+        )
         assert ReportAnswer(html=report_key(RUN, "html"), json=report_key(RUN, "json")) == answer
         return self.documents.get(answer.json, RunReport), self.documents._texts[answer.html]
 

@@ -7,7 +7,7 @@ from shared.core.layout import table_path
 from shared.core.messages import Batch, BatchEvidence, Entry, Finding, IngestEvidence, Outcome, Progress
 from shared.core.replay import totals_with
 from shared.core.run_documents import GateDecision
-from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, problem_finding, warning_findings
+from shared.core.steps.judging import Bench, Docket, distrust, ingest_evidence, newest_value, problem_finding, warning_findings
 from shared.core.trust import doubts_of_batch, doubts_of_ingest
 from shared.core.verdict import judge_batch, verdict_of, with_bypasses
 from shared.spec.lake import Table
@@ -86,6 +86,7 @@ def _move(
     table: Table, progress: Progress, content: int, entry: Entry | None, judged: list[tuple[BatchEvidence, tuple[Finding, ...]]]
 ) -> tuple[Progress, Entry | None]:
     version = 0 if entry is None else entry.version
+    newest = [] if entry is None or entry.newest is None else [entry.newest]
     for batch, findings in judged:
         if verdict_of(findings) == "halt":
             break
@@ -94,9 +95,10 @@ def _move(
         if batch.version is not None:
             version = max(version, batch.version)
             content = batch.seq if batch.counts.accepted_lane else content
+        newest += filter(None, [newest_value(table, batch.rules)])
     if entry is None and progress.seq == 0:
         return progress, None
-    return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content})
+    return progress, Entry(version=version, definition_hash=table.definition_hash, consumed={table.name: content}, newest=max(newest, default=None))
 
 
 def _totals(evidence: IngestEvidence) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from shared.core.graph import held_back
 from shared.core.messages import ChangeSetRef, Entry, Finding, Intent, TableEvidence
 from shared.core.run_documents import GateDecision
-from shared.core.steps.judging import Bench, Docket, distrust, problem_finding, table_evidence
+from shared.core.steps.judging import Bench, Docket, distrust, newest_value, problem_finding, table_evidence
 from shared.core.trust import doubts_of_gold
 from shared.core.verdict import judge_table
 from shared.spec.lake import Table
@@ -19,7 +19,11 @@ def decide_gold(bench: Bench, docket: Docket) -> GateDecision:
             passed[name] = evidence
     blocked = held_back(bench.lake, dict(before.blocked) | docket.halted)
     moved = {name: evidence for name, evidence in passed.items() if name not in blocked}
-    entries = dict(bench.certified.tables) | dict(before.entries) | {name: _open_entry(evidence) for name, evidence in moved.items()}
+    entries = (
+        dict(bench.certified.tables)
+        | dict(before.entries)
+        | {name: _open_entry(bench.lake.table(name), evidence) for name, evidence in moved.items()}
+    )
     return GateDecision(
         run=bench.request.run,
         fence=bench.request.fence,
@@ -69,7 +73,12 @@ def _change_set(evidence: TableEvidence) -> ChangeSetRef:
     return evidence.change_set
 
 
-def _open_entry(evidence: TableEvidence) -> Entry:
+def _open_entry(table: Table, evidence: TableEvidence) -> Entry:
     """The entry to be; commit takes the version from the log, since publish has yet to make it."""
     open_version = -1 if evidence.version is None else evidence.version
-    return Entry(version=open_version, definition_hash=evidence.definition_hash, consumed=evidence.consumed)
+    return Entry(
+        version=open_version,
+        definition_hash=evidence.definition_hash,
+        consumed=evidence.consumed,
+        newest=newest_value(table, evidence.rules),
+    )

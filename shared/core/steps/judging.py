@@ -7,10 +7,11 @@ from datetime import datetime
 from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import GateRequest
 from shared.core.layout import evidence_key, gate_key, plan_key
-from shared.core.messages import Bypass, Certified, Finding, IngestEvidence, TableEvidence, TableVerdict
+from shared.core.messages import Bypass, Certified, Finding, IngestEvidence, RuleResult, TableEvidence, TableVerdict
 from shared.core.ports import DeltaLog, Documents, State
 from shared.core.run_documents import GateDecision, Plan
 from shared.core.verdict import verdict_of, with_bypasses
+from shared.spec.codec import parse_instant
 from shared.spec.lake import Lake, Stage, Table
 
 
@@ -87,6 +88,13 @@ def table_evidence(bench: Bench, table: Table) -> TableEvidence | Finding:
         return bench.documents.get(evidence_key(bench.request.run, bench.request.stage, table.name), TableEvidence)
     except (EvidenceMissing, EvidenceInvalid) as absent:
         return distrust([str(absent)])[0]
+
+
+def newest_value(table: Table, results: Iterable[RuleResult]) -> datetime | None:
+    """The greatest value of the table's freshness element among what was counted."""
+    rule = table.freshness
+    seen = [result.observed for result in results if rule is not None and result.rule == rule.id]
+    return max((parse_instant(value) for value in seen if isinstance(value, str)), default=None)
 
 
 def distrust(doubts: Iterable[str]) -> list[Finding]:

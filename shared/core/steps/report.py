@@ -2,12 +2,12 @@
 
 from typing import TypeVar
 
-from shared.core.errors import EvidenceInvalid, EvidenceMissing
+from shared.core.errors import EvidenceInvalid, EvidenceMissing, StateUnavailable
 from shared.core.events import ReportAnswer, ReportRequest
 from shared.core.layout import evidence_key, gate_key, plan_key, report_key
 from shared.core.messages import IngestEvidence, TableEvidence
-from shared.core.ports import Clock, Documents, State
-from shared.core.report import Gathered, compose
+from shared.core.ports import Clock, Documents, Executions, Log, State
+from shared.core.report import Gathered, RunReport, compose
 from shared.core.report_page import page
 from shared.core.run_documents import GateDecision, Plan
 from shared.spec.lake import Lake, PinnedLake, Stage, Table
@@ -16,30 +16,57 @@ T = TypeVar("T")
 GATED: tuple[Stage, ...] = ("ingest", "refine", "stage")
 
 
-def report(request: ReportRequest, *, pinned: PinnedLake, state: State, documents: Documents, clock: Clock) -> ReportAnswer:
+def report(
+    request: ReportRequest, *, pinned: PinnedLake, state: State, documents: Documents, executions: Executions, log: Log, clock: Clock
+) -> ReportAnswer:
     """Repeating it writes the report again, as things are then."""
-    composed = compose(pinned.lake, _gather(request.run, pinned.lake, state, documents, clock))
+    composed = compose(pinned.lake, _gather(request.run, pinned.lake, state, documents, executions, clock))
     answer = ReportAnswer(html=report_key(request.run, "html"), json=report_key(request.run, "json"))
     documents.put(answer.json, composed)
     documents.put_text(answer.html, page(composed), "text/html; charset=utf-8")
+    _tell(composed, log)
     return answer
 
 
-def _gather(run: str, lake: Lake, state: State, documents: Documents, clock: Clock) -> Gathered:
+def _tell(composed: RunReport, log: Log) -> None:
+    log.event("reported", status=composed.status, blocked=sorted(composed.blocked))
+    if composed.cost is not None:
+        log.measured("charged", {"run_cost_usd": composed.cost.usd})
+    for stage in composed.stages:
+        if stage.seconds is not None:
+            log.measured("stage_done", {"latency_seconds": stage.seconds}, stage=stage.stage)
+
+
+def _gather(run: str, lake: Lake, state: State, documents: Documents, executions: Executions, clock: Clock) -> Gathered:
     reader = _Reader(run, documents)
     decisions = {stage: reader.read(gate_key(run, stage), GateDecision) for stage in GATED}
     evidence = {table.name: _evidence(reader, run, table) for table in lake.tables}
+    plan = reader.read(plan_key(run), Plan)
+    dpu_seconds = None if lake.prices is None else _dpu_seconds(run, plan, state, executions, reader.troubles)
     return Gathered(
         run=run,
         at=clock(),
         record=state.run(run),
-        plan=reader.read(plan_key(run), Plan),
+        plan=plan,
         decisions={stage: decision for stage, decision in decisions.items() if decision is not None},
         evidence={name: found for name, found in evidence.items() if found is not None},
         pending={table.name: state.pending(table.name) for table in lake.sources},
         certified=state.certified(),
         troubles=reader.troubles,
+        dpu_seconds=dpu_seconds,
     )
+
+
+def _dpu_seconds(run: str, plan: Plan | None, state: State, executions: Executions, troubles: dict[str, str]) -> tuple[float, ...] | None:
+    """Of the Glue runs that claimed a group. One whose claim another took over is not known any more; it had failed."""
+    groups = [] if plan is None else [(str(planned.stage), planned.group) for planned in plan.tables]
+    claimed = {place: state.claim(run, *place) for place in dict.fromkeys([("recover", "all"), *groups, ("publish", "all")])}
+    try:
+        asked = [executions.dpu_seconds(stage, glue_run) for (stage, _), glue_run in claimed.items() if glue_run is not None]
+    except StateUnavailable as silent:
+        troubles["cost"] = str(silent)
+        return None
+    return tuple(seconds for seconds in asked if seconds is not None)
 
 
 def _evidence(reader: "_Reader", run: str, table: Table) -> IngestEvidence | TableEvidence | None:
