@@ -20,6 +20,12 @@ def lake(copy_of, tmp_path_factory):
         yield copy_of(stack, tmp_path_factory.mktemp("runs") / "home")
 
 
+def rings(lake):
+    """The alarms that ring: through the deployed Lambdas' own logs."""
+    alarms = lake.laptop.client("cloudwatch").describe_alarms(StateValue="ALARM", MaxRecords=100)["MetricAlarms"]
+    return {alarm["AlarmName"].removeprefix("sluice-local-") for alarm in alarms}
+
+
 def test_the_first_run_brings_the_shop_into_gold(first_run, lake):
     """Everything that was at the source is in the lake, counted, certified, and equal to what another engine computes."""
     _, run, status = first_run
@@ -34,19 +40,55 @@ def test_the_first_run_brings_the_shop_into_gold(first_run, lake):
     assert "passed" == report["status"]
 
 
-def test_a_day_of_trade_with_faults_late_commits_and_then_nothing_new(lake):
-    """Planted faults are the rejects, row for row; a late commit is not lost; a second run finds nothing and touches nothing."""
-    shop = lake.laptop.shop
-    with shop.late_commit() as late:
-        shop.trade(1, faults=True)
-        run, ended = lake.run()
-        assert "SUCCEEDED" == ended.status, ended
-        assert_balanced(lake, run)
-    assert not set(late) & {row["order_id"] for row in lake.rows("bronze.orders")}
+def test_a_source_that_is_down_fails_the_run_and_nothing_is_held(lake):
+    """Retried, then failed with a name; what was certified stays, the lock is free, and an alarm rings."""
+    before = lake.state.certified().tables
+    secrets, name = lake.laptop.client("secretsmanager"), lake.laptop.environment().secrets.servers["shop"]
+    good = secrets.get_secret_value(SecretId=name)["SecretString"]
+    port = lake.laptop.status().database.port
+    secrets.put_secret_value(SecretId=name, SecretString=good.replace(str(port), "1"))
 
     run, ended = lake.run()
 
+    secrets.put_secret_value(SecretId=name, SecretString=good)
+    assert ("FAILED", "failed") == (ended.status, lake.record(run).status)
+    assert "SourceUnavailable" in ended.cause
+    assert {"run-failed"} <= rings(lake)
+    assert not rings(lake) & {"dq-bronze.products", "blocked-bronze.products", "blocked-gold.dim_product"}
+    assert lake.state.lock().run is None
+    assert before == lake.state.certified().tables
+
+
+def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_nothing_new(lake):
+    """Products break by the dozen: their star waits, the rest goes on, and the next run catches up. Planted faults are the rejects, row for row; a
+    late commit is not lost; a further run finds nothing and touches nothing."""
+    before = lake.state.certified().tables
+    shop = lake.laptop.shop
+    with shop.late_commit() as late:
+        shop.trade(1, faults=True)
+        nine_times = "from sales.products, generate_series(1, 9)"
+        lake.execute(f"insert into sales.products select 'broken', title, category, price, currency, false, now() {nine_times}")
+
+        run, ended = lake.run()
+
+        assert ("FAILED", "TablesBlocked") == (ended.status, ended.error)
+        assert "bronze.products" in ended.cause
+        assert "blocked" == lake.record(run).status
+        assert {"dq-bronze.products", "blocked-bronze.products", "blocked-gold.dim_product"} <= rings(lake)
+        assert not rings(lake) & {"dq-bronze.orders", "blocked-silver.orders", "dq-gold.dim_product"}
+    after = lake.state.certified().tables
+    assert before["gold.dim_product"] == after["gold.dim_product"]
+    assert before["gold.fact_sales"] == after["gold.fact_sales"]
+    assert before["silver.orders"].version < after["silver.orders"].version
+    assert lake.versions()["gold.dim_product"] == before["gold.dim_product"].version
+    assert not set(late) & {row["order_id"] for row in lake.rows("bronze.orders")}
+
+    lake.execute("delete from sales.products where product_id = 'broken'")
+    run, ended = lake.run()
+
     assert "SUCCEEDED" == ended.status, ended
+    assert not {alarm for alarm in rings(lake) if alarm.startswith(("dq-", "blocked-"))}
+    assert lake.document(f"_runs/{run}/report.json")["cost"]["jobs"] >= 2
     assert set(late) <= {row["order_id"] for row in lake.lanes("bronze.orders", "accepted")}
     assert_balanced(lake, run)
     assert_gold_equals_the_source(lake)
@@ -61,44 +103,6 @@ def test_a_day_of_trade_with_faults_late_commits_and_then_nothing_new(lake):
     assert versions == lake.versions()
     assert {"ingest": 1} == lake.jobs_started(run)
     assert sum(counts["seen"] for counts in lake.record(run).counts["ingest"].values()) > 0
-
-
-def test_a_source_that_is_down_then_a_blocked_table_and_the_next_run_catches_up(lake):
-    """Down: retried, then failed with a name, and nothing is held. Products break by the dozen: their star waits, orders go on, nothing is lost."""
-    before = lake.state.certified().tables
-    lake.laptop.shop.trade(1)
-    secrets, name = lake.laptop.client("secretsmanager"), lake.laptop.environment().secrets.servers["shop"]
-    good = secrets.get_secret_value(SecretId=name)["SecretString"]
-    port = lake.laptop.status().database.port
-    secrets.put_secret_value(SecretId=name, SecretString=good.replace(str(port), "1"))
-
-    run, ended = lake.run()
-
-    assert ("FAILED", "failed") == (ended.status, lake.record(run).status)
-    assert "SourceUnavailable" in ended.cause
-    assert lake.state.lock().run is None
-    assert before == lake.state.certified().tables
-    secrets.put_secret_value(SecretId=name, SecretString=good)
-    nine_times = "from sales.products, generate_series(1, 9)"
-    lake.execute(f"insert into sales.products select 'broken', title, category, price, currency, false, now() {nine_times}")
-
-    run, ended = lake.run()
-
-    assert ("FAILED", "TablesBlocked") == (ended.status, ended.error)
-    assert "bronze.products" in ended.cause
-    assert "blocked" == lake.record(run).status
-    after = lake.state.certified().tables
-    assert before["gold.dim_product"] == after["gold.dim_product"]
-    assert before["gold.fact_sales"] == after["gold.fact_sales"]
-    assert before["silver.orders"].version < after["silver.orders"].version
-    assert lake.versions()["gold.dim_product"] == before["gold.dim_product"].version
-
-    lake.execute("delete from sales.products where product_id = 'broken'")
-    run, ended = lake.run()
-
-    assert "SUCCEEDED" == ended.status, ended
-    assert_balanced(lake, run)
-    assert_gold_equals_the_source(lake)
 
 
 def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_meanwhile(lake, tmp_path):
