@@ -10,7 +10,7 @@ import typer.main
 from cli.main import app
 
 RUNBOOKS = sorted((Path(__file__).parents[2] / "runbooks").glob("*.md"))
-OF_THE_COMMAND_LINE_ALONE = {("logs", "tail")}
+OF_THE_COMMAND_LINE_ALONE = {("logs", "tail"), ("s3", "rm")}
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.name)
