@@ -31,6 +31,8 @@ _FEED_IS_GONE = (
     "DELTA_FILE_NOT_FOUND",
 )
 
+_FEW_KEYS = 200_000  # so many are sent to where the rows are: then neither a table nor its log is shuffled for what they have of these keys
+
 
 def rows_of(store: Store, read: InputRead) -> DataFrame:
     """What a derived table sees of an input: its live rows at a version, with the staged change set laid over."""
@@ -108,12 +110,12 @@ def _computed(keys: DataFrame, table: Table, kept: ExitStack) -> DataFrame | Non
     with halting(table):
         try:
             once = kept.enter_context(computed_once(keys))
-            once.count()
+            few = once.count() <= _FEW_KEYS
         except SPARK_FAILED as failed:
             if _feed_is_gone(failed):
                 return None
             raise
-    return once
+    return F.broadcast(once) if few else once
 
 
 def _feed_is_gone(failed: BaseException) -> bool:
