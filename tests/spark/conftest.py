@@ -2,27 +2,25 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 from servers import fakesnow_server, postgres_server
 
-from local.spark_conf import SHORT_JOBS
+from local.jars import jar_files
+from local.spark_conf import KEPT_OUT, SHORT_JOBS, class_path
 from shared.spark.session import spark_session
-
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    jars = sorted((_ROOT / ".cache" / "jars").glob("*.jar"))
-    assert jars, "no Spark jars in .cache/jars: `make setup` brings them"
+    shipped = [jar for jar in jar_files() if jar.name.startswith(KEPT_OUT)]
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     scratch = tmp_path_factory.mktemp("spark")
     builder = (
         SparkSession.builder.master("local[2]")
-        .config("spark.jars", ",".join(map(str, jars)))
+        .config("spark.driver.extraClassPath", class_path("delta"))
+        .config("spark.jars", ",".join(map(str, shipped)))
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
         .config("spark.sql.session.timeZone", "UTC")
