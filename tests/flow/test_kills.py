@@ -5,9 +5,9 @@ from tests.flow.lake_reader import Lake, assert_balanced, assert_gold_equals_the
 
 
 def killed_run(lake: Lake, method: str, path: str) -> str:
-    """A run whose job processes are killed while one request waits before the emulator has seen it."""
+    """A run of sales and what they need, whose job processes are killed while one request waits before the emulator has seen it."""
     with lake.laptop.hold(method, path) as held:
-        run = lake.laptop.start_run()
+        run = lake.laptop.start_run(given={"tables": ["gold.fact_sales"]})
         held.wait(timeout_s=300)
         assert lake.laptop.kill_jobs()
         held.release()
