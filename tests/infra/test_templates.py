@@ -484,7 +484,7 @@ def test_cfn_lint_finds_nothing(assembly):
     done = subprocess.run(linter, capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stdout)
-    assert 12 == len(templates)
+    assert 11 == len(templates)
 
 
 def _shape(value):
