@@ -62,7 +62,6 @@ def test_a_source_that_is_down_fails_the_run_and_nothing_is_held(lake):
 def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_nothing_new(lake):
     """Products break by the dozen: their star waits, the rest goes on, and the next run catches up. Planted faults are the rejects, row for row; a
     late commit is not lost; a further run finds nothing and touches nothing."""
-    before = lake.state.certified().tables
     shop = lake.laptop.shop
     with shop.late_commit() as late:
         shop.trade(1, faults=True)
@@ -70,6 +69,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
         assert "SUCCEEDED" == ended.status, ended
         assert_balanced(lake, run)
     assert not set(late) & {row["order_id"] for row in lake.rows("bronze.orders")}
+    before = lake.state.certified().tables
     nine_times = "from sales.products, generate_series(1, 9)"
     lake.execute(f"insert into sales.products select 'broken', title, category, price, currency, false, now() {nine_times}")
 
