@@ -65,9 +65,8 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
     shop = lake.laptop.shop
     with shop.late_commit() as late:
         shop.trade(1, faults=True)
-        run, ended = lake.run()
+        _, ended = lake.run(tables=["silver.orders"])
         assert "SUCCEEDED" == ended.status, ended
-        assert_balanced(lake, run)
     assert not set(late) & {row["order_id"] for row in lake.rows("bronze.orders")}
     before = lake.state.certified().tables
     nine_times = "from sales.products, generate_series(1, 9)"
