@@ -72,9 +72,9 @@ def _deployed(lines: Sequence[Line], *, as_json: bool) -> None:
         show_json([{**asdict(line), "ok": line.ok} for line in lines])
     else:
         for line in lines:
-            out().print(Text.assemble(cell(line.status), " " * (9 - len(line.status)), f"{line.what:<21}{line.found}"), soft_wrap=True)
+            out().print(Text.assemble(cell(line.status), " " * (9 - len(line.status)), f"{line.what:<22}{line.found}"), soft_wrap=True)
             if line.fix is not None:
-                out().print(Text(f"{'':<9}{'->':<21}{line.fix}"), soft_wrap=True)
+                out().print(Text(f"{'':<9}{'->':<22}{line.fix}"), soft_wrap=True)
         bad = sum(not line.ok for line in lines)
         out().print(f"{bad} of {len(lines)} to mend" if bad else "nothing stands in the way of a deployment")
     if not all(line.ok for line in lines):

@@ -35,7 +35,7 @@ class Names:
 
 def name_lines(account: Account) -> Iterator[Line]:
     yield look("stacks", lambda: _stacks(account))
-    resources = cache(lambda: tuple(_resources(account)))  # asked once; not at all where the stacks may not be seen
+    resources = cache(lambda: tuple(_resources(account)))  # asked once
 
     def owned(kind: str, name: str) -> bool:
         return any(found == kind and _names(physical, name) for found, physical in resources())
@@ -98,9 +98,9 @@ def _names(physical: str, name: str) -> bool:
 def _bucket(account: Account, name: str, owned: Owned) -> Found:
     """A bucket's name is one in the whole world; in this account it may be what an earlier deployment kept."""
     environment = account.environment
-    if owned("AWS::S3::Bucket", name):
-        return ok(f"{name}, its stack's own")
     if any(bucket["Name"] == name for bucket in account.pages("s3", "list_buckets", "Buckets")):
+        if owned("AWS::S3::Bucket", name):
+            return ok(f"{name}, its stack's own")
         return wrong(f"{name} is there and in no stack: kept when its stack was deleted", _taking_back(environment))
     try:
         account.ask("s3", "head_bucket", Bucket=name)
@@ -118,12 +118,12 @@ def _taking_back(environment: Environment) -> str:
 
 
 def _free(account: Account, names: Names, owned: Owned, fix: str) -> Found:
-    own = [name for name in names.names if owned(names.type, name)]
-    taken = [name for name in names.names if name not in own and names.there(account, name)]
+    there = [name for name in names.names if names.there(account, name)]
+    taken = [name for name in there if not owned(names.type, name)]  # of names that are free, nobody asks whose they are
     if taken:
         return wrong(f"there, and in no stack of this environment: {', '.join(taken)}", fix)
     count = f"{len(names.names)} names" if len(names.names) > 1 else names.names[0]
-    return ok(f"{count}: {len(own)} of its stacks, the rest free" if own else f"{count}: free")
+    return ok(f"{count}: {len(there)} of its stacks, the rest free" if there else f"{count}: free")
 
 
 def _described(service: str, operation: str, parameter: str, *absent: str) -> Callable[[Account, str], bool]:

@@ -22,7 +22,8 @@ T = TypeVar("T")
 KEY_BYTES = 32
 _TIMEOUT_SECONDS = 10
 _POSTGRES = ("postgres", "postgresql")
-_SHAPE = '{"username": "…", "password": "…"}'
+_SHAPE = 'file://secret.json, in it {"username": "…", "password": "…"}'
+_RANDOM = '"$(openssl rand -hex 32)"'
 _AWS_KEY = "alias/aws/secretsmanager"
 
 
@@ -69,13 +70,13 @@ def _locations(lake: Lake, environment: str) -> set[tuple[str, str]]:
 
 def _mask_key(account: Account, vault: Secrets) -> Found:
     name = account.environment.secrets.mask_key
-    create = f'aws secretsmanager create-secret --region {account.environment.region} --name {name} --secret-string "$(openssl rand -hex 32)"'
     try:
         short = len(_allowed(name, vault.mask_key)) < KEY_BYTES
     except SecretMissing as missing:
-        return wrong(str(missing), create)
+        return wrong(str(missing), _storing(account, name, _RANDOM))
     if short:
-        return warning(f"{name} has fewer than {KEY_BYTES} bytes: masks could be undone by trying", f"before the first run: {_put(account, name)}")
+        told = f"{name} has fewer than {KEY_BYTES} bytes: masks could be undone by trying"
+        return warning(told, f"before the first run (later it is a new lake: runbooks/mask-key.md): {_storing(account, name, _RANDOM)}")
     return _own_key(account, name) or ok(name)
 
 
@@ -84,14 +85,22 @@ def _credentials(account: Account, vault: Secrets, server: str) -> Found:
     try:
         _allowed(name, lambda: vault.server(server))
     except SecretMissing as missing:
-        region = account.environment.region
-        create = f"aws secretsmanager create-secret --region {region} --name {name} --secret-string file://secret.json, in it {_SHAPE}"
-        return wrong(str(missing), create if "does not exist" in str(missing) else f"put-secret-value in place of create-secret: {create}")
+        return wrong(str(missing), _storing(account, name, _SHAPE))
     return _own_key(account, name) or ok(name)
 
 
-def _put(account: Account, name: str) -> str:
-    return f'aws secretsmanager put-secret-value --region {account.environment.region} --secret-id {name} --secret-string "$(openssl rand -hex 32)"'
+def _storing(account: Account, name: str, value: str) -> str:
+    """The command that gives a secret its value: whether it is there, without one, or waits for its deletion, each has its own."""
+    region = f"--region {account.environment.region}"
+    try:
+        waits = "DeletedDate" in account.ask("secretsmanager", "describe_secret", SecretId=name)
+    except ClientError as refused:
+        if code_of(refused) != "ResourceNotFoundException":
+            raise
+        return f"aws secretsmanager create-secret {region} --name {name} --secret-string {value}"
+    if waits:
+        return f"aws secretsmanager restore-secret {region} --secret-id {name}"
+    return f"aws secretsmanager put-secret-value {region} --secret-id {name} --secret-string {value}"
 
 
 def _own_key(account: Account, name: str) -> Found | None:

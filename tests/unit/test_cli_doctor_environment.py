@@ -176,19 +176,15 @@ def test_what_may_not_be_looked_at_is_unknown_and_names_the_permission(lake, clo
     assert {"unknown"} == {found[what].status for what in bad(found)}
     own = {f"source {name}" for name in ("shop", "web")}
     assert [] == [what for what in bad(found) - own if "allow them " not in found[what].fix]
-    actions = {found[what].fix.split()[2].rstrip(",") for what in bad(found)}
-    wanted = {"ssm:GetParameter", "s3:ListBucket", "iam:GetRole", "lakeformation:GetDataLakeSettings", "servicequotas:GetServiceQuota"}
-    assert wanted | {"secretsmanager:GetSecretValue", "cloudformation:DescribeStacks"} == actions
-
-
-def test_without_seeing_the_stacks_alone_names_are_asked_for_one_by_one(lake, cloud):
-    """Each permission that is missing comes to light, not the first alone."""
-    cloud.deny_all(but=["GetCallerIdentity", "DescribeStacks"])
-
-    found = lines(lake, cloud)
-
-    actions = {line.fix.split()[2].rstrip(",") for line in found.values() if line.status == "unknown"}
+    actions = {found[what].fix.split()[2].rstrip(",") for what in bad(found) - own}
     assert {
+        "ssm:GetParameter",
+        "s3:ListBucket",
+        "iam:GetRole",
+        "lakeformation:GetDataLakeSettings",
+        "servicequotas:GetServiceQuota",
+        "secretsmanager:GetSecretValue",
+        "cloudformation:DescribeStacks",
         "s3:ListAllMyBuckets",
         "dynamodb:DescribeTable",
         "kms:ListAliases",
@@ -201,7 +197,18 @@ def test_without_seeing_the_stacks_alone_names_are_asked_for_one_by_one(lake, cl
         "states:DescribeStateMachine",
         "scheduler:GetSchedule",
         "sqs:GetQueueUrl",
-    } <= actions
+    } == actions
+
+
+def test_whose_a_name_is_matters_where_it_is_taken(lake, cloud):
+    """Without sight of the stacks a taken name is unknown, a free one free."""
+    bucket(cloud, ENVIRONMENT.bucket)
+    cloud.answers["DescribeStacks"] = "AccessDenied"
+
+    found = lines(lake, cloud)
+
+    assert {"stacks", "bucket"} == bad(found)
+    assert "cloudformation:DescribeStacks" in found["bucket"].fix
 
 
 def test_a_service_that_does_not_answer_is_unknown_with_its_words():
@@ -363,8 +370,18 @@ def test_a_secret_that_is_not_whole_is_told_with_what_makes_it(lake, cloud, name
     found = lines(lake, cloud)
 
     assert (status, True) == (found[what].status, said in found[what].found)
-    assert name in found[what].fix
+    assert (
+        f"{'create-secret' if value is None else 'put-secret-value'} --region {REGION} {'--name' if value is None else '--secret-id'} {name} "
+        in found[what].fix
+    )
     assert (found["source shop"].status == "unknown") == (what == "secret shop")
+
+
+def test_a_secret_that_waits_for_its_deletion_is_called_back(lake, cloud):
+    """Another one of its name would be refused until then."""
+    cloud.client("secretsmanager").delete_secret(SecretId="prod/mask-key")
+
+    assert f"aws secretsmanager restore-secret --region {REGION} --secret-id prod/mask-key" == lines(lake, cloud)["mask key"].fix
 
 
 def test_a_secret_under_a_key_of_its_owner_is_a_warning(lake, cloud):
@@ -619,7 +636,7 @@ def test_the_command_prints_a_line_each_and_exits_by_them(folder, cloud, monkeyp
     assert (1, 1) == (text.exit_code, told.exit_code)
     assert all((line["status"] in ("ok", "warning")) == line["ok"] for line in found)
     assert {"mask key", "secret shop", "secret web"} <= {line["what"] for line in found if not line["ok"]}
-    assert [line["what"] for line in found] == [line[9:30].strip() for line in text.stdout.splitlines()[:-1] if line[9:11] != "->"]
+    assert [line["what"] for line in found] == [line[9:31].strip() for line in text.stdout.splitlines()[:-1] if line[9:11] != "->"]
     assert all(line["fix"] in text.stdout for line in found if line["fix"])
     assert f"{sum(not line['ok'] for line in found)} of {len(found)} to mend" in text.stdout
 
