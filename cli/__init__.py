@@ -17,6 +17,8 @@ athena.py     such a query on AWS
 rejected.py   rejected rows of certified bronze: counted, or one by one
 objects.py    what lies where tables of files read
 checks.py     what this machine needs, and the fix for what is missing
+doctor_found.py    a line about an environment on AWS, and how AWS is asked; doctor_account.py doctor_formation.py doctor_quotas.py doctor_sources.py
+                   doctor_names.py doctor_schedule.py look at one thing each
 ledger.py     the planted faults against the rejects, row for row
 story.py      the pages that `sluice demo` tells
 add_described.py    a source's table as values; add_source.py reads it; add_types.py add_personal.py add_position.py add_proposal.py add_text.py

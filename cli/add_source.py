@@ -58,7 +58,7 @@ class Login:
 
 def describe(login: Login, schema: str, name: str, *, sampled: bool) -> Described:
     """Raises Misused when there is no such table, CommandError when the database does not answer or says no."""
-    with _asking(login) as connection:
+    with asking(login) as connection:
         found = connection.execute(_FIND, [schema, name]).fetchone()
         if found is None:
             known = [row[0] for row in connection.execute(_KNOWN).fetchall()]
@@ -106,7 +106,7 @@ def _sampled(connection: "psycopg.Connection[Any]", schema: str, name: str, colu
 
 
 @contextmanager
-def _asking(login: Login) -> Iterator["psycopg.Connection[Any]"]:
+def asking(login: Login) -> Iterator["psycopg.Connection[Any]"]:
     """A connection that can change nothing and does not wait long. Errors say the database's own first line: it names objects, never rows."""
     place = f"{login.host}:{login.port}/{login.database}"
     try:

@@ -114,7 +114,7 @@ def open_lake(desk: Desk) -> OpenLake:
     environment = desk.chosen(pinned.lake)
     laptop = desk.environment == LAPTOP
     emulated = laptop_of(desk).aws.environment() if laptop else None
-    client = _clients(environment, emulated)
+    client = clients_of(environment, emulated)
     state = DynamoState(environment.state_table, client=client("dynamodb"))
     delta_log = S3DeltaLog(environment.bucket, client=client("s3"))
     bronze = Duck(f"s3://{environment.bucket}", storage_options(emulated) if emulated is not None else lambda: own_options(environment.region))
@@ -158,7 +158,8 @@ def _user_here() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _clients(environment: Environment, emulated: Mapping[str, str] | None) -> Callable[[str], Any]:
+def clients_of(environment: Environment, emulated: Mapping[str, str] | None = None) -> Callable[[str], Any]:
+    """boto3 clients by service, in the environment's region: with the caller's own credentials, or the emulator's."""
     if emulated is None:
         session = boto3.session.Session(region_name=environment.region)
         return lambda service: session.client(service, config=clients.CONFIG)  # type: ignore[call-overload]  # the service is chosen at run time

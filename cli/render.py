@@ -22,10 +22,13 @@ _COLOURS = {
     "ok": "green",
     "running": "cyan",
     "warn": "yellow",
+    "warning": "yellow",
     "blocked": "yellow",
     "halt": "red",
     "failed": "red",
     "missing": "red",
+    "wrong": "red",
+    "unknown": "red",
 }
 
 

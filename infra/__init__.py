@@ -3,6 +3,7 @@
 settings.py          an Environment as CDK values
 bundling.py          what ships: one folder for all Lambdas, one zip for all Glue jobs
 access.py            the role table: who may touch what
+names.py             names that others ask for too
 alarms.py            every alarm, as values
 dashboard.py         the one dashboard, as values
 drivers.py           the JDBC drivers that ingest takes along

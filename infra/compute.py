@@ -16,10 +16,10 @@ from infra.acknowledgements import accept, accept_stars
 from infra.bundling import ROOT, Bundles
 from infra.drivers import driver_jars
 from infra.glue_arguments import default_arguments
+from infra.names import job_logs, log_groups
 from infra.network import NetworkStack
 from infra.roles import Holdings, grant, job_arn
 from infra.settings import cdk_environment
-from infra.storage import job_logs, log_groups
 from shared.spec.lake import Lake, Stage
 
 # Spark 4.1.1, Python 3.13, Delta 4.2.0. Explicit: CloudFormation's own default is years old.

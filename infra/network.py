@@ -7,12 +7,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.acknowledgements import accept, accept_stars, accept_written
+from infra.names import GATEWAYS, INTERFACES
 from infra.settings import cdk_environment
 from shared.spec.environment import Environment, Network
 
-# What the job calls from a subnet without a way out. Over gateways, which cost nothing: its data and its state.
-GATEWAYS = ("s3", "dynamodb")
-INTERFACES = ("glue", "logs", "monitoring", "secretsmanager")
 _SEEN = ("NetworkInterfaces", "RouteTables", "SecurityGroups", "Subnets", "VpcAttribute", "VpcEndpoints")  # as Glue's own managed policy has it
 
 

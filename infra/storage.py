@@ -1,7 +1,5 @@
 """Where the lake, its state and its logs live, under one key. Nothing here is deleted with the stack but by two keys (settings.py)."""
 
-from collections.abc import Mapping
-
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -10,10 +8,9 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.access import FUNCTIONS, JOBS
+from infra.names import log_groups
 from infra.settings import cdk_environment, log_retention, removal_policy
 from shared.spec.environment import Environment
-from shared.spec.lake import Stage
 
 # An intent refers to its change sets until a later run finished it. A lake that nobody recovers for this long must be rebuilt from bronze.
 STAGING_DAYS = 90
@@ -126,15 +123,3 @@ class StorageStack(Stack):
             deletion_protection=environment.keeps_data,
             removal_policy=removal,
         )
-
-
-def log_groups(environment: Environment) -> Mapping[str, str]:
-    """Every log group of a lake, by a label: of each Lambda, of both streams of each job, of the state machine."""
-    functions = {f"{name.title()}Logs": f"/aws/lambda/{environment.function(name)}" for name in FUNCTIONS}
-    jobs = {f"{stage.title()}{stream.title()}Logs": f"{job_logs(environment, stage)}/{stream}" for stage in JOBS for stream in ("error", "output")}
-    return {**functions, **jobs, "MachineLogs": f"/aws/vendedlogs/states/{environment.state_machine}"}
-
-
-def job_logs(environment: Environment, stage: Stage) -> str:
-    """How the names of a job's log groups begin."""
-    return f"/aws-glue/{environment.job(stage)}"

@@ -19,9 +19,9 @@ from infra.access import Function
 from infra.acknowledgements import accept
 from infra.alarms import WATCH_MINUTES, WINDOW_MINUTES
 from infra.bundling import ROOT
+from infra.names import log_groups
 from infra.roles import job_arn
 from infra.settings import cdk_environment, job_state_seconds, machine_seconds, removal_policy
-from infra.storage import log_groups
 from shared.spec.environment import Environment, Schedule
 from shared.spec.lake import STAGE_OF, Stage
 

@@ -123,7 +123,7 @@ def test_a_laptop_that_is_down_is_told_with_the_command_that_starts_it(tmp_path)
     assert "sluice local up" in ended.stderr
 
 
-@pytest.mark.parametrize("path", ["local up", "local down", "local status", "shop trade", "doctor", "demo"])
+@pytest.mark.parametrize("path", ["local up", "local down", "local status", "shop trade", "demo"])
 def test_what_is_about_the_laptop_refuses_another_environment(tmp_path, path):
     """`--env prod shop trade` must not do anything, anywhere."""
     ended = CliRunner().invoke(app, ["--env", "prod", "--home", str(tmp_path), *path.split()])

@@ -1,0 +1,173 @@
+"""Whether the names that the stacks give are free, or already this environment's own; and whether its stacks can be deployed onto."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cli.doctor_found import Account, Found, Line, look, ok, wrong
+from infra.access import FUNCTIONS, JOBS
+from infra.names import log_groups
+from shared.aws.clients import code_of
+from shared.spec.environment import Environment
+
+STACKS = ("storage", "network", "signals", "catalogue", "compute", "workflow")
+TAGS = ("layer", "classification", "domain", "readers")
+SHELVES = ("silver", "gold", "rejects")
+_GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
+_NEVER_WAS = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
+
+Owned = Callable[[str, str], bool]  # a CloudFormation type and a name -> whether a stack of this environment holds it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Names of one CloudFormation type, and how AWS is asked which of them are there."""
+
+    what: str
+    type: str
+    names: Sequence[str]
+    there: Callable[[Account, str], bool]
+
+
+def name_lines(account: Account) -> Iterator[Line]:
+    yield look("stacks", lambda: _stacks(account))
+    resources = cache(lambda: tuple(_resources(account)))  # asked once
+
+    def owned(kind: str, name: str) -> bool:
+        return any(found == kind and _names(physical, name) for found, physical in resources())
+
+    environment = account.environment
+    yield look("bucket", lambda: _bucket(account, environment.bucket, owned))
+    yield look("access log bucket", lambda: _bucket(account, environment.log_bucket, owned))
+    for names in _kept(environment):
+        yield look(names.what, partial(_free, account, names, owned, _taking_back(environment)))
+    for names in _made(environment):
+        fix = f"delete what is left of an earlier lake, or give environments.{environment.name} another name"
+        yield look(names.what, partial(_free, account, names, owned, fix))
+
+
+def _stacks(account: Account) -> Found:
+    environment = account.environment
+    found = {name: stack for name in STACKS if (stack := _stack(account, f"{environment.prefix}-{name}")) is not None}
+    for name, stack in found.items():
+        status, full = stack["StackStatus"], f"{environment.prefix}-{name}"
+        if status not in _GOOD:
+            return wrong(f"{full} is {status}", _onwards(full, stack, environment.region))
+    return ok(f"{len(found)} of them deployed" if found else "none deployed yet")
+
+
+def _onwards(name: str, stack: Any, region: str) -> str:
+    """What brings a stack to where it can be deployed again."""
+    status, place = stack["StackStatus"], f"--stack-name {name} --region {region}"
+    if status == "UPDATE_ROLLBACK_FAILED":
+        return f"aws cloudformation continue-update-rollback {place}"
+    if status in _NEVER_WAS:
+        unlock = f"aws cloudformation update-termination-protection --no-enable-termination-protection {place} && "
+        return f"{unlock if stack.get('EnableTerminationProtection') else ''}aws cloudformation delete-stack {place}"
+    return "wait until it is done, then ask again"
+
+
+def _stack(account: Account, name: str) -> Any | None:
+    try:
+        return account.ask("cloudformation", "describe_stacks", StackName=name)["Stacks"][0]
+    except ClientError as refused:
+        if code_of(refused) != "ValidationError":  # CloudFormation's word for a stack that is not there
+            raise
+        return None
+
+
+def _resources(account: Account) -> Iterator[tuple[str, str]]:
+    """Type and physical id of all that the environment's stacks hold."""
+    for name in STACKS:
+        full = f"{account.environment.prefix}-{name}"
+        if _stack(account, full) is not None:
+            for one in account.pages("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=full):
+                if one["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED"):
+                    yield one["ResourceType"], one.get("PhysicalResourceId", "")
+
+
+def _names(physical: str, name: str) -> bool:
+    """A physical id is a name, or an ARN or address that ends in it."""
+    return physical == name or re.split(r"[/:|]", physical)[-1] == name
+
+
+def _bucket(account: Account, name: str, owned: Owned) -> Found:
+    """A bucket's name is one in the whole world; in this account it may be what an earlier deployment kept."""
+    environment = account.environment
+    if any(bucket["Name"] == name for bucket in account.pages("s3", "list_buckets", "Buckets")):
+        if owned("AWS::S3::Bucket", name):
+            return ok(f"{name}, its stack's own")
+        return wrong(f"{name} is there and in no stack: kept when its stack was deleted", _taking_back(environment))
+    try:
+        account.ask("s3", "head_bucket", Bucket=name)
+    except ClientError as refused:
+        if code_of(refused) == "404":
+            return ok(f"{name} is free")
+        if code_of(refused) not in ("301", "400", "403"):  # other regions' and other owners' answers
+            raise
+    return wrong(f"{name} is another account's", f'write bucket = "…", a name of your own, into environments.{environment.name}')
+
+
+def _taking_back(environment: Environment) -> str:
+    command = f'make cdk ARGS="import {environment.prefix}-storage -c env={environment.name}"'
+    return f"{command} takes it back, then deploy; or delete it (runbooks/delete-an-environment.md)"
+
+
+def _free(account: Account, names: Names, owned: Owned, fix: str) -> Found:
+    there = [name for name in names.names if names.there(account, name)]
+    taken = [name for name in there if not owned(names.type, name)]  # of names that are free, nobody asks whose they are
+    if taken:
+        return wrong(f"there, and in no stack of this environment: {', '.join(taken)}", fix)
+    count = f"{len(names.names)} names" if len(names.names) > 1 else names.names[0]
+    return ok(f"{count}: {len(there)} of its stacks, the rest free" if there else f"{count}: free")
+
+
+def _described(service: str, operation: str, parameter: str, *absent: str) -> Callable[[Account, str], bool]:
+    return lambda account, name: account.there(absent, service, operation, **{parameter: name})
+
+
+def _kept(environment: Environment) -> Iterator[Names]:
+    """What outlives its stack."""
+    table = _described("dynamodb", "describe_table", "TableName", "ResourceNotFoundException")
+    yield Names(what="state table", type="AWS::DynamoDB::Table", names=[environment.state_table], there=table)
+    yield Names(what="key alias", type="AWS::KMS::Alias", names=[f"alias/{environment.prefix}"], there=_is_alias)
+    yield Names(what="log groups", type="AWS::Logs::LogGroup", names=list(log_groups(environment).values()), there=_is_log_group)
+
+
+def _made(environment: Environment) -> Iterator[Names]:
+    """What goes with its stack, but for what a broken deletion left."""
+    absent = "EntityNotFoundException"
+    database = _described("glue", "get_database", "Name", absent)
+    yield Names(what="databases", type="AWS::Glue::Database", names=[environment.database(shelf) for shelf in SHELVES], there=database)
+    yield Names(what="tags", type="AWS::LakeFormation::Tag", names=[f"{environment.prefix}-{tag}" for tag in TAGS], there=_is_tag)
+    job = _described("glue", "get_job", "JobName", absent)
+    yield Names(what="jobs", type="AWS::Glue::Job", names=[environment.job(stage) for stage in JOBS], there=job)
+    security = _described("glue", "get_security_configuration", "Name", absent)
+    yield Names(what="job security", type="AWS::Glue::SecurityConfiguration", names=[environment.prefix], there=security)
+    function = _described("lambda", "get_function_configuration", "FunctionName", "ResourceNotFoundException")
+    yield Names(what="functions", type="AWS::Lambda::Function", names=[environment.function(name) for name in FUNCTIONS], there=function)
+    yield Names(what="state machine", type="AWS::StepFunctions::StateMachine", names=[environment.state_machine], there=_is_machine)
+    schedule = _described("scheduler", "get_schedule", "Name", "ResourceNotFoundException")
+    yield Names(what="schedules", type="AWS::Scheduler::Schedule", names=[environment.scheduler, environment.watcher], there=schedule)
+    queue = _described("sqs", "get_queue_url", "QueueName", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
+    yield Names(what="missed runs", type="AWS::SQS::Queue", names=[environment.missed_runs], there=queue)
+
+
+def _is_alias(account: Account, name: str) -> bool:
+    return any(alias["AliasName"] == name for alias in account.pages("kms", "list_aliases", "Aliases"))
+
+
+def _is_log_group(account: Account, name: str) -> bool:
+    return any(group["logGroupName"] == name for group in account.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name))
+
+
+def _is_tag(account: Account, name: str) -> bool:
+    return account.there(("EntityNotFoundException",), "lakeformation", "get_lf_tag", TagKey=name)
+
+
+def _is_machine(account: Account, name: str) -> bool:
+    return account.there(("StateMachineDoesNotExist",), "stepfunctions", "describe_state_machine", stateMachineArn=account.environment.machine_arn)

@@ -1,0 +1,23 @@
+"""Names that the stacks give and others ask for too: log groups, and the services that get endpoints. Imports no aws_cdk."""
+
+from collections.abc import Mapping
+
+from infra.access import FUNCTIONS, JOBS
+from shared.spec.environment import Environment
+from shared.spec.lake import Stage
+
+# What the ingest job calls from a subnet without a way out. Over gateways, which cost nothing: its data and its state.
+GATEWAYS = ("s3", "dynamodb")
+INTERFACES = ("glue", "logs", "monitoring", "secretsmanager")
+
+
+def log_groups(environment: Environment) -> Mapping[str, str]:
+    """Every log group of a lake, by a label: of each Lambda, of both streams of each job, of the state machine."""
+    functions = {f"{name.title()}Logs": f"/aws/lambda/{environment.function(name)}" for name in FUNCTIONS}
+    jobs = {f"{stage.title()}{stream.title()}Logs": f"{job_logs(environment, stage)}/{stream}" for stage in JOBS for stream in ("error", "output")}
+    return {**functions, **jobs, "MachineLogs": f"/aws/vendedlogs/states/{environment.state_machine}"}
+
+
+def job_logs(environment: Environment, stage: Stage) -> str:
+    """How the names of a job's log groups begin."""
+    return f"/aws-glue/{environment.job(stage)}"
