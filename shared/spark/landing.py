@@ -1,6 +1,6 @@
 """Owns the plan of one batch of bronze: conform, check on clear values, mask, tell copies and seen rows apart, split; and its evidence.
 
-`examined` does it for rows of a source, `checked` and `told` are its halves, of which `shared.spark.replay` makes the same for rejects.
+`examined` does it for rows of a source; `row_checks`, `checked` and `told` are its parts, of which `shared.spark.replay` makes the same for rejects.
 
 Nothing here reads or writes the lake. The frame of `examined` is computed once and persisted by the caller; it holds no clear value of a
 masked column, so neither the shuffle nor the disk cache does.
@@ -76,18 +76,19 @@ def examined(raw: DataFrame, table: Table, batch: Batch, *, known_ids: DataFrame
     """
     looked_back, at_edge = _looked_back(table, batch)
     given = conformed(raw, table).withColumns({"_looked_back": looked_back, "_at_edge": at_edge})
-    return told(checked(given, table, key=key, keep=("_looked_back", "_at_edge")), table, known_ids=known_ids)
+    checks = row_checks(table, lines=UNREAD in given.columns)
+    return told(checked(given, table, checks, key=key, keep=("_looked_back", "_at_edge")), table, checks, known_ids=known_ids)
 
 
-def checked(rows: DataFrame, table: Table, *, key: bytes | None, keep: Sequence[str] = (), carried: bool = False) -> DataFrame:
+def checked(
+    rows: DataFrame, table: Table, checks: Sequence[Check], *, key: bytes | None, keep: Sequence[str] = (), carried: bool = False
+) -> DataFrame:
     """Rows of `conformed`, checked and masked: the contract's columns, flags, stand-ins, `_reasons`, `_clear_reasons`,
     `_original`, and what to `keep` of `rows`.
 
-    Nothing is shuffled. `carried`: masked columns hold masked values already; rules that would have to see clear ones had passed, and a value
-    of a column whose mask is new is masked now.
+    Nothing is shuffled. `carried`: masked columns hold masked values already, and a value of a column whose mask is new is masked now.
     """
-    lines = UNREAD in rows.columns
-    checks, marks, hidden = _checks(table, lines=lines, carried=carried), masked_columns(table), _stand_ins(table)
+    lines, marks, hidden = UNREAD in rows.columns, masked_columns(table), _stand_ins(table)
     flags = [*_words([check.broken for check in checks], "_broken"), *_words([check.missing for check in checks], "_missing")]
     keyed = with_mask_key(rows, key or b"") if needs_key(table) else rows
 
@@ -107,7 +108,7 @@ def checked(rows: DataFrame, table: Table, *, key: bytes | None, keep: Sequence[
     )
 
 
-def told(rows: DataFrame, table: Table, *, known_ids: DataFrame | None, replay: bool = False) -> Examined:
+def told(rows: DataFrame, table: Table, checks: Sequence[Check], *, known_ids: DataFrame | None, replay: bool = False) -> Examined:
     """Rows of `checked` in their lanes. They have `_looked_back` and `_at_edge`, or (`replay`) `_pointer`."""
     lines, words = _UNREAD_ID in rows.columns, len([name for name in rows.columns if name.startswith("_broken_")])
     digest = row_digest(rows, names(table))
@@ -117,7 +118,7 @@ def told(rows: DataFrame, table: Table, *, known_ids: DataFrame | None, replay: 
     maybe_known = F.size("_reasons") == 0 if replay else F.col("_looked_back")
     split = _split(_tell_seen(identified, known_ids, maybe_known), table, words, order=POINTER_COLUMN if replay else "_row_id")
     lanes = _pointing_back(split) if replay else split.withColumn("_original", F.when(F.col("_lane") == REJECTED, F.col("_original")))
-    return Examined(table, lanes, _checks(table, lines=lines), _stand_ins(table), replay)
+    return Examined(table, lanes, tuple(checks), _stand_ins(table), replay)
 
 
 def measure(work: Examined) -> list[Column]:
@@ -229,9 +230,9 @@ def conformed(raw: DataFrame, table: Table) -> DataFrame:
     return raw.select(*cast, *([UNREAD] if UNREAD in raw.columns else []))
 
 
-def _checks(table: Table, *, lines: bool = False, carried: bool = False) -> tuple[Check, ...]:
+def row_checks(table: Table, *, lines: bool = False, carried: bool = False) -> tuple[Check, ...]:
     """The contract's row rules, then what every contract demands: casts that hold, required values present. Of `lines` of text, first of all
-    that they can be read. Values that are `carried` masked break no rule that would have to see clear ones."""
+    that they can be read. Values that are `carried` masked break no rule that would have to see clear ones: it had passed."""
     presence = Presence(
         absent=lambda name: column(raw_name(name)).isNull(),
         uncast=lambda name: column(raw_name(name)).isNotNull() & column(name).isNull(),

@@ -23,7 +23,7 @@ from shared.core.replay import (
     rules_in_clear,
     why_not_asked,
 )
-from shared.spark.landing import ACCEPTED, POINTER_COLUMN, REJECTED, Examined, checked, conformed, position_column, raw_name, told
+from shared.spark.landing import ACCEPTED, POINTER_COLUMN, REJECTED, Check, Examined, checked, conformed, position_column, raw_name, row_checks, told
 from shared.spark.masks import masked_columns
 from shared.spark.rules import column
 from shared.spec.lake import Table
@@ -43,6 +43,7 @@ class Asking:
     at_fault: tuple[str, ...]
     ask: Ask
     key: bytes | None
+    checks: tuple[Check, ...]  # of values that are carried masked
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -92,13 +93,14 @@ def replayed(bronze: DataFrame, table: Table, batch: Batch, *, ask: Ask, key: by
     lower = bronze.where(F.col("_batch_id") < batch.batch_id)
     chosen = selected(open_rejects(lower), batch.replay)
     reasons = _clear_reasons_among(chosen) if rules_in_clear(table) else []
-    asking = Asking(table, batch, tuple(reason for reason in reasons if asks_source(table, reason)), ask, key)
+    checks = row_checks(table, carried=True)
+    asking = Asking(table, batch, tuple(reason for reason in reasons if asks_source(table, reason)), ask, key, checks)
     at_fault = F.arrays_overlap("_clear_reasons", F.array(*map(F.lit, asking.at_fault))) if asking.at_fault else F.lit(False)
-    rows = checked(_carried(chosen.where(~at_fault), table), table, key=key, keep=(POINTER_COLUMN,), carried=True)
+    rows = checked(_carried(chosen.where(~at_fault), table), table, checks, key=key, keep=(POINTER_COLUMN,), carried=True)
     if asking.at_fault:
         rows = rows.unionByName(_from_source(chosen.where(at_fault), asking))
     known = lower.where(F.col("_lane") == ACCEPTED).select("_row_id")
-    return told(rows, table, known_ids=known, replay=True)
+    return told(rows, table, checks, known_ids=known, replay=True)
 
 
 def _clear_reasons_among(rejects: DataFrame) -> list[str]:
@@ -125,11 +127,11 @@ def _from_source(rejects: DataFrame, asking: Asking) -> DataFrame:
     """Each reject as its source holds it now, else as it was and for the same faults; in the columns of `checked`, with its pointer."""
     table, texts = asking.table, F.from_json("_original", "map<string,string>")
     if not asking.asked:
-        was = checked(_carried(rejects, table), table, key=asking.key, keep=(POINTER_COLUMN, _HAD), carried=True)
+        was = checked(_carried(rejects, table), table, asking.checks, key=asking.key, keep=(POINTER_COLUMN, _HAD), carried=True)
         return _as_it_was(was, asking, F.lit(why_not_asked(table)))
     sought = {_AT: texts.getItem(asking.position)} | {f"_key_{part}": texts.getItem(name) for part, name in enumerate(asking.asked)}
     given = _carried(rejects, table).withColumns(sought).drop("_original")
-    was = checked(given, table, key=asking.key, keep=(POINTER_COLUMN, _HAD, *sought), carried=True)
+    was = checked(given, table, asking.checks, key=asking.key, keep=(POINTER_COLUMN, _HAD, *sought), carried=True)
     keys = _keys_among(given, len(asking.asked))
     return _as_found(was, asking, keys) if keys else _as_it_was(was, asking, F.lit(why_not_asked(table)))
 
@@ -167,7 +169,7 @@ def _at_source(asking: Asking, keys: Sequence[tuple[str, ...]]) -> DataFrame:
     settled = given.where(position < F.lit(asking.batch.hi)).withColumns(
         {"_order": position, _AT: column(raw_name(asking.position)).cast("string")} | texts
     )
-    rows = checked(settled, asking.table, key=asking.key, keep=("_order", _AT, *texts))
+    rows = checked(settled, asking.table, row_checks(asking.table), key=asking.key, keep=("_order", _AT, *texts))
     values = [name for name in rows.columns if name not in texts and name != "_order"]
     return rows.groupBy(*texts).agg(F.collect_list(F.struct("_order", *values)).alias(_FOUND))
 
