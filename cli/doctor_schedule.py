@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from botocore.exceptions import ClientError
 
 from cli.doctor_found import Account, Found, Line, look, ok, warning, wrong
-from compiler.strikes import gaps
+from compiler.strikes import strikes_into_a_run
 from infra.names import INTERFACES
 from shared.aws.clients import code_of
 from shared.spec.environment import OPERATOR, Environment, Network, Schedule
@@ -35,20 +35,19 @@ def check_schedule(environment: Environment, at: datetime) -> Found:
         return warning(f"{told}: deployed, and switched off", f"write enabled = true into {place}.schedule, when runs shall start by themselves")
     if _is_over(schedule, at):
         return warning(f"{told}: that is over, no run will start", f"write another expression into {place}.schedule")
-    found = gaps(schedule)
-    if found is not None and found.shortest < environment.sla.run_minutes * 60:
-        told = f"{told}: strikes again after {found.shortest // 60} minutes, while a run may take {environment.sla.run_minutes}"
+    again = strikes_into_a_run(schedule, environment.sla)
+    if again is not None:
+        told = f"{told}: strikes again after {again} minutes, while a run may take {environment.sla.run_minutes}"
         return warning(told, f"strike less often, or lower sla.run_minutes of {place} to what a run takes")
     return ok(told)
 
 
 def check_alarms(lake: Lake, environment: Environment) -> Found:
-    owners = sorted({OPERATOR, *(table.owner for table in lake.tables)})
-    deaf = [owner for owner in owners if not environment.alarms.get(owner)]
+    deaf = [owner for owner in lake.owners if not environment.alarms.get(owner)]
     if deaf:
         fix = f'write alarms = {{{OPERATOR} = ["you@example.com"], …}} into environments.{environment.name}'
         return warning(f"nobody is told what concerns {', '.join(deaf)}", fix)
-    return ok(f"{len(owners)} owners have addresses; each confirms its own by mail after the deployment")
+    return ok(f"{len(lake.owners)} owners have addresses; each confirms its own by mail after the deployment")
 
 
 def _is_over(schedule: Schedule, at: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -52,23 +52,38 @@ def read_environments(path: Path, file: str, problems: Problems) -> Mapping[str,
 
 def check_servers_used(file: str, path: Path, environments: Mapping[str, Environment], named: Mapping[str, set[str]], problems: Problems) -> None:
     """Refuse a secret for a server that no contract names in that environment."""
-    doc = read_toml(path, file, problems)
-    for name, environment in environments.items() if doc is not None else ():
+    for environment, node in _written(file, path, environments, problems):
+        known = named.get(environment.name, set())
         for server in environment.secrets.servers:
-            if doc is not None and server not in named.get(name, set()):
-                node = Node.root(doc)["environments"][name]["secrets"]["servers"][server]
-                node.refuse(f"no contract names server '{server}' in environment '{name}'", did_you_mean(server, named.get(name, set())))
+            if server not in known:
+                refused = f"no contract names server '{server}' in environment '{environment.name}'"
+                node["secrets"]["servers"][server].refuse(refused, did_you_mean(server, known))
 
 
 def check_groups_used(file: str, path: Path, environments: Mapping[str, Environment], groups: Mapping[str, set[str]], problems: Problems) -> None:
     """Refuse workers for a group that no contract names. `groups`: by stage."""
     known = {f"{stage}.{group}" for stage, named in groups.items() for group in named}
-    doc = read_toml(path, file, problems)
-    for name, environment in environments.items() if doc is not None else ():
+    for environment, node in _written(file, path, environments, problems):
         for group in environment.groups:
-            if doc is not None and "." in group and group not in known:
-                node = Node.root(doc)["environments"][name]["workers"]["groups"][group]
-                node.refuse(f"no contract puts a table into the group '{group}'", did_you_mean(group, known))
+            if "." in group and group not in known:
+                node["workers"]["groups"][group].refuse(f"no contract puts a table into the group '{group}'", did_you_mean(group, known))
+
+
+def check_teams_told(file: str, path: Path, environments: Mapping[str, Environment], teams: set[str], problems: Problems) -> None:
+    """Refuse addresses of a team that owns nothing."""
+    known = {*teams, OPERATOR}
+    for environment, node in _written(file, path, environments, problems):
+        for team in environment.alarms:
+            if team not in known:
+                node["alarms"][team].refuse(f"no table is owned by '{team}'", did_you_mean(team, known))
+
+
+def _written(file: str, path: Path, environments: Mapping[str, Environment], problems: Problems) -> Iterator[tuple[Environment, Node]]:
+    """Each environment with the place that it was read from."""
+    doc = read_toml(path, file, problems)
+    if doc is not None:
+        for name, environment in environments.items():
+            yield environment, Node.root(doc)["environments"][name]
 
 
 def read_toml(path: Path, file: str, problems: Problems) -> Document | None:
@@ -237,16 +252,6 @@ def _read_alarms(node: Node) -> dict[str, tuple[str, ...]]:
         texts = [_matching(address, _ADDRESS, "a mail address or an https:// address") for address in addresses.items()]
         found[team] = tuple(text for text in texts if text is not None)
     return found
-
-
-def check_teams_told(file: str, path: Path, environments: Mapping[str, Environment], teams: set[str], problems: Problems) -> None:
-    """Refuse addresses of a team that owns nothing."""
-    doc = read_toml(path, file, problems)
-    for name, environment in environments.items() if doc is not None else ():
-        for team in environment.alarms:
-            if doc is not None and team not in {*teams, OPERATOR}:
-                node = Node.root(doc)["environments"][name]["alarms"][team]
-                node.refuse(f"no table is owned by '{team}'", did_you_mean(team, {*teams, OPERATOR}))
 
 
 def _read_secrets(node: Node) -> Secrets | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from shared.spec.environment import Schedule
+from shared.spec.environment import Schedule, Sla
 
 _UNIT_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 _MONTHS = {name: number for number, name in enumerate(["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], start=1)}
@@ -44,6 +44,12 @@ def gaps(schedule: Schedule) -> Gaps | None:
     *fields, year = inner.split()
     found = _of_days(fields)
     return found if year == "*" else None
+
+
+def strikes_into_a_run(schedule: Schedule, sla: Sla) -> int | None:
+    """After how many minutes a strike may find a run at work that began with the one before; None where a run is over by then."""
+    found = gaps(schedule)
+    return found.shortest // 60 if found is not None and found.shortest < sla.run_minutes * 60 else None
 
 
 def _of_days(fields: list[str]) -> Gaps:

@@ -12,7 +12,7 @@ from infra.compute import ComputeStack
 from infra.network import NetworkStack
 from infra.roles import Holdings
 from infra.settings import kept_after_all, named_for_deletion
-from infra.signals import SignalsStack, owners
+from infra.signals import SignalsStack
 from infra.storage import StorageStack
 from infra.workflow import WorkflowStack
 from shared.spec.environment import Environment
@@ -58,7 +58,7 @@ def add_lakehouse(app: App, *, lake: Lake, environment: Environment, bundles: Bu
         state=storage.state,
         key=storage.key,
         locations=_file_locations(lake, environment),
-        topics=tuple(environment.topic_arn(owner) for owner in owners(lake)),
+        topics=tuple(environment.topic_arn(owner) for owner in lake.owners),
     )
     signals = SignalsStack(app, lake=lake, environment=environment, key=storage.key)
     catalogue = CatalogueStack(app, environment=environment, lake=lake, bucket=storage.bucket, key=storage.key)

@@ -15,15 +15,10 @@ from constructs import Construct
 from infra.alarms import Alarm, alarms_of
 from infra.dashboard import dashboard
 from infra.settings import cdk_environment
-from shared.spec.environment import OPERATOR, Environment
+from shared.spec.environment import Environment
 from shared.spec.lake import Lake
 
 MOST_SHOWN = 100  # alarms that one widget takes: those of the run come first
-
-
-def owners(lake: Lake) -> tuple[str, ...]:
-    """Every team that owns a table, and the operator."""
-    return tuple(sorted({OPERATOR, *(table.owner for table in lake.tables)}))
 
 
 class SignalsStack(Stack):
@@ -32,12 +27,12 @@ class SignalsStack(Stack):
     def __init__(self, scope: Construct, *, lake: Lake, environment: Environment, key: kms.IKey) -> None:
         super().__init__(scope, f"{environment.prefix}-signals", env=cdk_environment(environment), termination_protection=environment.keeps_data)
         by_name: dict[str, sns.Topic] = {}
-        for owner in owners(lake):
+        for owner in lake.owners:
             name = environment.topic(owner)
             if name not in by_name:
                 by_name[name] = self._topic(name, environment, key)
             self._subscribe(by_name[name], owner, environment)
-        self.topics = {owner: by_name[environment.topic(owner)] for owner in owners(lake)}
+        self.topics = {owner: by_name[environment.topic(owner)] for owner in lake.owners}
         alarms = alarms_of(lake, environment)
         for alarm in alarms:
             self._alarm(alarm, environment)

@@ -14,7 +14,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from compiler.strikes import gaps
+from compiler.strikes import strikes_into_a_run
 from infra.access import Function
 from infra.acknowledgements import accept
 from infra.alarms import WATCH_MINUTES, WINDOW_MINUTES
@@ -169,11 +169,11 @@ class WorkflowStack(Stack):
         rule.node.add_dependency(role)
 
     def _warn_of_overlap(self, environment: Environment, schedule: Schedule) -> None:
-        found = gaps(schedule)
-        if found is not None and found.shortest < environment.sla.run_minutes * 60:
+        again = strikes_into_a_run(schedule, environment.sla)
+        if again is not None:
             Annotations.of(self).add_warning_v2(
                 "sluice:overlap",
-                f"environments.{environment.name}: {schedule.expression} strikes again after {found.shortest // 60} minutes, while a run may take "
+                f"environments.{environment.name}: {schedule.expression} strikes again after {again} minutes, while a run may take "
                 f"{environment.sla.run_minutes} (sla.run_minutes): a strike that finds the lake held is refused. Strike less often, or lower "
                 "sla.run_minutes to what a run really takes.",
             )

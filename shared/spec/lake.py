@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from shared.spec.codec import from_json, to_json
-from shared.spec.environment import Environment, Role
+from shared.spec.environment import OPERATOR, Environment, Role
 from shared.spec.prices import Prices
 
 Layer = Literal["bronze", "silver", "gold"]
@@ -290,6 +290,11 @@ class Lake:
     @property
     def sources(self) -> tuple[Table, ...]:
         return self.of_stage("ingest")
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Every team that owns a table, and the operator."""
+        return tuple(sorted({OPERATOR, *(table.owner for table in self.tables)}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from shared.core.graph import held_back
 from shared.core.messages import ChangeSetRef, Entry, Finding, Intent, TableEvidence
 from shared.core.run_documents import GateDecision
-from shared.core.steps.judging import Bench, Docket, distrust, newest_value, problem_finding, table_evidence
+from shared.core.steps.judging import Bench, Docket, distrust, entry_of, problem_finding, table_evidence
 from shared.core.trust import doubts_of_gold
 from shared.core.verdict import judge_table
 from shared.spec.lake import Table
@@ -75,10 +75,4 @@ def _change_set(evidence: TableEvidence) -> ChangeSetRef:
 
 def _open_entry(table: Table, evidence: TableEvidence) -> Entry:
     """The entry to be; commit takes the version from the log, since publish has yet to make it."""
-    open_version = -1 if evidence.version is None else evidence.version
-    return Entry(
-        version=open_version,
-        definition_hash=evidence.definition_hash,
-        consumed=evidence.consumed,
-        newest=newest_value(table, evidence.rules),
-    )
+    return entry_of(table, evidence, -1 if evidence.version is None else evidence.version)

@@ -4,7 +4,7 @@ from shared.core.graph import held_back, with_work
 from shared.core.layout import table_path
 from shared.core.messages import Entry, Finding
 from shared.core.run_documents import GateDecision
-from shared.core.steps.judging import Bench, Docket, distrust, newest_value, problem_finding, table_evidence
+from shared.core.steps.judging import Bench, Docket, distrust, entry_of, problem_finding, table_evidence
 from shared.core.trust import doubts_of_silver
 from shared.core.verdict import judge_table
 from shared.spec.lake import Table
@@ -58,9 +58,4 @@ def _judge_silver(bench: Bench, docket: Docket, table: Table) -> Entry | None:
     docket.counts[table.name] = {"inserted": counts.inserted, "updated": counts.updated, "deleted": counts.deleted}
     if not docket.rule(bench, table, distrust(doubts) or judge_table(table, evidence.rules, at=bench.at)) or evidence.version is None:
         return None
-    return Entry(
-        version=evidence.version,
-        definition_hash=evidence.definition_hash,
-        consumed=evidence.consumed,
-        newest=newest_value(table, evidence.rules),
-    )
+    return entry_of(table, evidence, evidence.version)

@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.core.errors import EvidenceInvalid, EvidenceMissing
 from shared.core.events import GateRequest
 from shared.core.layout import evidence_key, gate_key, plan_key
-from shared.core.messages import Bypass, Certified, Finding, IngestEvidence, RuleResult, TableEvidence, TableVerdict
+from shared.core.messages import Bypass, Certified, Entry, Finding, IngestEvidence, RuleResult, TableEvidence, TableVerdict
 from shared.core.ports import DeltaLog, Documents, State
 from shared.core.run_documents import GateDecision, Plan
 from shared.core.verdict import verdict_of, with_bypasses
@@ -95,6 +95,12 @@ def newest_value(table: Table, results: Iterable[RuleResult]) -> datetime | None
     rule = table.freshness
     seen = [result.observed for result in results if rule is not None and result.rule == rule.id]
     return max((parse_instant(value) for value in seen if isinstance(value, str)), default=None)
+
+
+def entry_of(table: Table, evidence: TableEvidence, version: int) -> Entry:
+    """What CERTIFIED is to say of a table above bronze whose evidence held."""
+    newest = newest_value(table, evidence.rules)
+    return Entry(version=version, definition_hash=evidence.definition_hash, consumed=evidence.consumed, newest=newest)
 
 
 def distrust(doubts: Iterable[str]) -> list[Finding]:
