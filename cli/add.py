@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from cli.add_proposal import Proposal, Wishes, propose
-from cli.add_source import Login, describe
+from cli.add_source import POSTGRES, Login, describe
 from cli.add_text import UNKNOWN_HOST, Setting, bronze_text, silver_text
 from cli.errors import CommandError, Misused
 from cli.lakes import LAPTOP, Desk, laptop_of
@@ -31,7 +31,6 @@ from shared.spec.environment import Environment
 app = typer.Typer()
 
 UNDECIDED = 3
-_POSTGRES = ("postgres", "postgresql")
 _TABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_$]*)\.([A-Za-z_][A-Za-z0-9_$]*)")
 
 
@@ -180,8 +179,8 @@ def _written_servers(desk: Desk, server: str, environments: Mapping[str, Environ
             if isinstance(entry, dict) and entry.get("server") == server and isinstance(entry.get("type"), str):
                 found.setdefault(str(entry.get("environment")), Counter())[tuple(entry.items())] += 1
     written = {name: dict(counted.most_common(1)[0][0]) for name, counted in found.items()}
-    kind = str(written.get(desk.environment, {}).get("type", _POSTGRES[0]))
-    if kind not in _POSTGRES:
+    kind = str(written.get(desk.environment, {}).get("type", POSTGRES[0]))
+    if kind not in POSTGRES:
         like = "copy the contract of a like table, write its columns and compile"
         raise Misused(
             f"server '{server}' of {desk.environment} is of type {kind}, for which the command line has no driver; write the contract by hand: {like}"

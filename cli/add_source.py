@@ -14,6 +14,7 @@ from cli.add_personal import contents_of
 from cli.errors import CommandError, Misused
 
 SAMPLE_ROWS = 1000
+POSTGRES = ("postgres", "postgresql")  # what contracts call a server of this kind
 _TIMEOUT_MS = 30_000
 _NAMED = 20  # tables, where one is not there
 _LONGEST = 200  # characters of a value that are looked at

@@ -1,6 +1,7 @@
 """What `sluice doctor` says of an environment, line by line, and how it asks AWS: with the caller's own credentials, and reading alone."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,25 +96,18 @@ class Account:
             return False
         return True
 
-    def _allowed(self, service: str, operation: str, parameters: Mapping[str, Any]) -> "_Allowed":
-        client = self.client(service)
-        name = client.meta.method_to_api_mapping[operation]
-        action = _ACTIONS.get(name, f"{client.meta.service_model.signing_name}:{name}")
-        return _Allowed(action, ", ".join(value for value in parameters.values() if isinstance(value, str)) or "*")
-
-
-class _Allowed:
-    """Turns a denial into NotAllowed."""
-
-    def __init__(self, action: str, about: str) -> None:
-        self._action, self._about = action, about
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, ClientError) and clients.code_of(error) in DENIED:
-            raise NotAllowed(self._action, self._about) from error
+    @contextmanager
+    def _allowed(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[None]:
+        """Turns a denial into NotAllowed."""
+        try:
+            yield
+        except ClientError as refused:
+            if clients.code_of(refused) not in DENIED:
+                raise
+            meta = self.client(service).meta
+            name = meta.method_to_api_mapping[operation]
+            about = ", ".join(value for value in parameters.values() if isinstance(value, str)) or "*"
+            raise NotAllowed(_ACTIONS.get(name, f"{meta.service_model.signing_name}:{name}"), about) from refused
 
 
 def look(what: str, at: Callable[[], Found]) -> Line:

@@ -1,22 +1,19 @@
 """Whether the names that the stacks give are free, or already this environment's own; and whether its stacks can be deployed onto."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
 from cli.doctor_found import Account, Found, Line, look, ok, wrong
 from infra.access import FUNCTIONS, JOBS
-from infra.names import log_groups
+from infra.names import Part, Shelf, Tag, log_groups, stack_name, tag_key
 from shared.aws.clients import code_of
 from shared.spec.environment import Environment
 
-STACKS = ("storage", "network", "signals", "catalogue", "compute", "workflow")
-TAGS = ("layer", "classification", "domain", "readers")
-SHELVES = ("silver", "gold", "rejects")
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 _NEVER_WAS = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
 
@@ -34,8 +31,9 @@ class Names:
 
 
 def name_lines(account: Account) -> Iterator[Line]:
-    yield look("stacks", lambda: _stacks(account))
-    resources = cache(lambda: tuple(_resources(account)))  # asked once
+    stacks = cache(lambda: _stacks(account))  # both asked once
+    resources = cache(lambda: tuple(_resources(account, stacks())))
+    yield look("stacks", lambda: _deployable(stacks(), account.environment))
 
     def owned(kind: str, name: str) -> bool:
         return any(found == kind and _names(physical, name) for found, physical in resources())
@@ -50,14 +48,17 @@ def name_lines(account: Account) -> Iterator[Line]:
         yield look(names.what, partial(_free, account, names, owned, fix))
 
 
-def _stacks(account: Account) -> Found:
-    environment = account.environment
-    found = {name: stack for name in STACKS if (stack := _stack(account, f"{environment.prefix}-{name}")) is not None}
-    for name, stack in found.items():
-        status, full = stack["StackStatus"], f"{environment.prefix}-{name}"
-        if status not in _GOOD:
-            return wrong(f"{full} is {status}", _onwards(full, stack, environment.region))
-    return ok(f"{len(found)} of them deployed" if found else "none deployed yet")
+def _stacks(account: Account) -> Mapping[str, Any]:
+    """The environment's stacks that are there, by name."""
+    names = [stack_name(account.environment, part) for part in get_args(Part)]
+    return {name: stack for name in names if (stack := _stack(account, name)) is not None}
+
+
+def _deployable(stacks: Mapping[str, Any], environment: Environment) -> Found:
+    for name, stack in stacks.items():
+        if stack["StackStatus"] not in _GOOD:
+            return wrong(f"{name} is {stack['StackStatus']}", _onwards(name, stack, environment.region))
+    return ok(f"{len(stacks)} of them deployed" if stacks else "none deployed yet")
 
 
 def _onwards(name: str, stack: Any, region: str) -> str:
@@ -80,14 +81,12 @@ def _stack(account: Account, name: str) -> Any | None:
         return None
 
 
-def _resources(account: Account) -> Iterator[tuple[str, str]]:
-    """Type and physical id of all that the environment's stacks hold."""
-    for name in STACKS:
-        full = f"{account.environment.prefix}-{name}"
-        if _stack(account, full) is not None:
-            for one in account.pages("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=full):
-                if one["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED"):
-                    yield one["ResourceType"], one.get("PhysicalResourceId", "")
+def _resources(account: Account, stacks: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Type and physical id of all that these stacks hold."""
+    for name in stacks:
+        for one in account.pages("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=name):
+            if one["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED"):
+                yield one["ResourceType"], one.get("PhysicalResourceId", "")
 
 
 def _names(physical: str, name: str) -> bool:
@@ -142,8 +141,9 @@ def _made(environment: Environment) -> Iterator[Names]:
     """What goes with its stack, but for what a broken deletion left."""
     absent = "EntityNotFoundException"
     database = _described("glue", "get_database", "Name", absent)
-    yield Names(what="databases", type="AWS::Glue::Database", names=[environment.database(shelf) for shelf in SHELVES], there=database)
-    yield Names(what="tags", type="AWS::LakeFormation::Tag", names=[f"{environment.prefix}-{tag}" for tag in TAGS], there=_is_tag)
+    yield Names(what="databases", type="AWS::Glue::Database", names=[environment.database(shelf) for shelf in get_args(Shelf)], there=database)
+    tag = _described("lakeformation", "get_lf_tag", "TagKey", absent)
+    yield Names(what="tags", type="AWS::LakeFormation::Tag", names=[tag_key(environment, one) for one in get_args(Tag)], there=tag)
     job = _described("glue", "get_job", "JobName", absent)
     yield Names(what="jobs", type="AWS::Glue::Job", names=[environment.job(stage) for stage in JOBS], there=job)
     security = _described("glue", "get_security_configuration", "Name", absent)
@@ -163,10 +163,6 @@ def _is_alias(account: Account, name: str) -> bool:
 
 def _is_log_group(account: Account, name: str) -> bool:
     return any(group["logGroupName"] == name for group in account.pages("logs", "describe_log_groups", "logGroups", logGroupNamePrefix=name))
-
-
-def _is_tag(account: Account, name: str) -> bool:
-    return account.there(("EntityNotFoundException",), "lakeformation", "get_lf_tag", TagKey=name)
 
 
 def _is_machine(account: Account, name: str) -> bool:

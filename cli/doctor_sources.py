@@ -10,7 +10,7 @@ import psycopg
 from botocore.exceptions import ClientError
 from psycopg import sql
 
-from cli.add_source import Login, asking
+from cli.add_source import POSTGRES, Login, asking
 from cli.doctor_found import DENIED, Account, Found, Line, NotAllowed, look, ok, warning, wrong
 from cli.errors import CommandError
 from shared.aws.clients import code_of
@@ -21,9 +21,9 @@ from shared.spec.lake import Lake, Server
 T = TypeVar("T")
 KEY_BYTES = 32
 _TIMEOUT_SECONDS = 10
-_POSTGRES = ("postgres", "postgresql")
 _SHAPE = 'file://secret.json, in it {"username": "…", "password": "…"}'
-_RANDOM = '"$(openssl rand -hex 32)"'
+# In a file: others on a machine can read a command's words.
+_RANDOM = "file://key, made by (umask 077; openssl rand -hex 32 | tr -d '\\n' > key)"
 _AWS_KEY = "alias/aws/secretsmanager"
 
 
@@ -127,7 +127,7 @@ def _source(account: Account, vault: Secrets, database: Database) -> Found:
     silence = _silence(host, port)
     if silence is not None:
         return _unreached(account, silence)
-    if server.type not in _POSTGRES:
+    if server.type not in POSTGRES:
         return warning(
             f"{host}:{port} answers; this machine has no driver of {server.type}: the login was not tried",
             f"log in once by {server.type}'s own tools with what the secret says; else the first run tries it",

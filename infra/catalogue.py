@@ -1,6 +1,7 @@
 """The Glue catalogue: what Athena and friends see, and who of them may. Of bronze the rejects alone are in it; accepted rows are read in silver."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from aws_cdk import CfnResource, Stack
 from aws_cdk import aws_glue as glue
@@ -8,7 +9,8 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.permissions import Permissions, Published, Shelf
+from infra.names import Shelf, stack_name
+from infra.permissions import Permissions, Published
 from infra.settings import cdk_environment
 from shared.core.layout import rejects_path, table_path
 from shared.spec.environment import Environment
@@ -30,10 +32,10 @@ class CatalogueStack(Stack):
     """
 
     def __init__(self, scope: Construct, *, environment: Environment, lake: Lake, bucket: s3.IBucket, key: kms.IKey) -> None:
-        super().__init__(scope, f"{environment.prefix}-catalogue", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        super().__init__(scope, stack_name(environment, "catalogue"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self._bucket = bucket
         permissions = Permissions(self, environment=environment, lake=lake, key=key)
-        databases: Mapping[Shelf, glue.CfnDatabase] = {shelf: self._database(environment, shelf) for shelf in ("silver", "gold", "rejects")}
+        databases: Mapping[Shelf, glue.CfnDatabase] = {shelf: self._database(environment, shelf) for shelf in get_args(Shelf)}
         permissions.before(databases.values())
         published = [Published(shelf=shelf, table=table, database=databases[shelf]) for table in lake.tables for shelf in (_shelf(table),)]
         for one in published:

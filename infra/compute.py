@@ -16,7 +16,7 @@ from infra.acknowledgements import accept, accept_stars
 from infra.bundling import ROOT, Bundles
 from infra.drivers import driver_jars
 from infra.glue_arguments import default_arguments
-from infra.names import job_logs, log_groups
+from infra.names import job_logs, log_groups, stack_name
 from infra.network import NetworkStack
 from infra.roles import Holdings, grant, job_arn
 from infra.settings import cdk_environment
@@ -49,7 +49,7 @@ class ComputeStack(Stack):
 
     def __init__(self, scope: Construct, *, lake: Lake, holdings: Holdings, bundles: Bundles, network: NetworkStack | None = None) -> None:
         environment = holdings.environment
-        super().__init__(scope, f"{environment.prefix}-compute", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        super().__init__(scope, stack_name(environment, "compute"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self._holdings = holdings
         self._network = network
         code = lambda_.Code.from_asset(str(bundles.functions))

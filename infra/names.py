@@ -1,14 +1,29 @@
-"""Names that the stacks give and others ask for too: log groups, and the services that get endpoints. Imports no aws_cdk."""
+"""Names that the stacks give and others ask for too: their own, of databases, tags and log groups, and of services that get endpoints. Imports no
+aws_cdk."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from infra.access import FUNCTIONS, JOBS
 from shared.spec.environment import Environment
 from shared.spec.lake import Stage
 
+Part = Literal["storage", "network", "signals", "catalogue", "compute", "workflow"]  # a stack each
+Shelf = Literal["silver", "gold", "rejects"]  # what a database of the catalogue holds
+Tag = Literal["layer", "classification", "domain", "readers"]  # of Lake Formation
+
 # What the ingest job calls from a subnet without a way out. Over gateways, which cost nothing: its data and its state.
 GATEWAYS = ("s3", "dynamodb")
 INTERFACES = ("glue", "logs", "monitoring", "secretsmanager")
+
+
+def stack_name(environment: Environment, part: Part) -> str:
+    return f"{environment.prefix}-{part}"
+
+
+def tag_key(environment: Environment, tag: Tag) -> str:
+    """Tags are the account's: environments that share one keep theirs apart."""
+    return f"{environment.prefix}-{tag}"
 
 
 def log_groups(environment: Environment) -> Mapping[str, str]:

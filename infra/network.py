@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.acknowledgements import accept, accept_stars, accept_written
-from infra.names import GATEWAYS, INTERFACES
+from infra.names import GATEWAYS, INTERFACES, stack_name
 from infra.settings import cdk_environment
 from shared.spec.environment import Environment, Network
 
@@ -18,7 +18,7 @@ class NetworkStack(Stack):
     """A security group, the connection that puts a job into the subnet, and, where asked for, endpoints to AWS."""
 
     def __init__(self, scope: Construct, *, environment: Environment, network: Network) -> None:
-        super().__init__(scope, f"{environment.prefix}-network", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        super().__init__(scope, stack_name(environment, "network"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self.connection_name = environment.job("ingest")
         self._network = network
         self._group = self._workers(environment, network)

@@ -6,7 +6,7 @@ tables, tags before what carries them, and all of it before grants.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from aws_cdk import CfnResource, DefaultStackSynthesizer, Stack
 from aws_cdk import aws_glue as glue
@@ -15,12 +15,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lakeformation as lakeformation
 
 from infra.acknowledgements import accept_stars
+from infra.names import Shelf, Tag, tag_key
 from infra.roles import folder_arn
 from shared.spec.environment import Environment, Role
 from shared.spec.lake import LEVELS, Lake, Table
-
-Shelf = Literal["silver", "gold", "rejects"]  # what a database of the catalogue holds
-Tag = Literal["layer", "classification", "domain", "readers"]
 
 FOLDERS: Mapping[Shelf, str] = {"silver": "silver", "gold": "gold", "rejects": "_errors"}
 NOBODY = "nobody"
@@ -164,11 +162,7 @@ class Permissions:
             "readers": READERS,
         }
         for tag, known in values.items():
-            self._link(lakeformation.CfnTag(self._stack, f"{tag.title()}Tag", tag_key=self._key(tag), tag_values=list(known)))
-
-    def _key(self, tag: Tag) -> str:
-        """Tags are the account's: environments that share one keep theirs apart."""
-        return f"{self._environment.prefix}-{tag}"
+            self._link(lakeformation.CfnTag(self._stack, f"{tag.title()}Tag", tag_key=tag_key(self._environment, tag), tag_values=list(known)))
 
     def _tag_table(self, one: Published) -> None:
         self._attach(
@@ -198,7 +192,9 @@ class Permissions:
         table_with_columns: lakeformation.CfnTagAssociation.TableWithColumnsResourceProperty | None = None,
     ) -> None:
         pairs = [
-            lakeformation.CfnTagAssociation.LFTagPairProperty(catalog_id=self._stack.account, tag_key=self._key(tag), tag_values=[value])
+            lakeformation.CfnTagAssociation.LFTagPairProperty(
+                catalog_id=self._stack.account, tag_key=tag_key(self._environment, tag), tag_values=[value]
+            )
             for tag, value in tags.items()
         ]
         on = lakeformation.CfnTagAssociation.ResourceProperty(database=database, table=table, table_with_columns=table_with_columns)
@@ -225,7 +221,7 @@ class Permissions:
             catalog_id=self._stack.account,
             resource_type=kind,
             expression=[
-                lakeformation.CfnPrincipalPermissions.LFTagProperty(tag_key=self._key(tag), tag_values=list(values))
+                lakeformation.CfnPrincipalPermissions.LFTagProperty(tag_key=tag_key(self._environment, tag), tag_values=list(values))
                 for tag, values in expression.items()
             ],
         )

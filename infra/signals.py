@@ -14,6 +14,7 @@ from constructs import Construct
 
 from infra.alarms import Alarm, alarms_of
 from infra.dashboard import dashboard
+from infra.names import stack_name
 from infra.settings import cdk_environment
 from shared.spec.environment import Environment
 from shared.spec.lake import Lake
@@ -25,7 +26,7 @@ class SignalsStack(Stack):
     """Topics by owner, who gets their messages, the alarms and the dashboard."""
 
     def __init__(self, scope: Construct, *, lake: Lake, environment: Environment, key: kms.IKey) -> None:
-        super().__init__(scope, f"{environment.prefix}-signals", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        super().__init__(scope, stack_name(environment, "signals"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
         by_name: dict[str, sns.Topic] = {}
         for owner in lake.owners:
             name = environment.topic(owner)

@@ -8,7 +8,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.names import log_groups
+from infra.names import log_groups, stack_name
 from infra.settings import cdk_environment, log_retention, removal_policy
 from shared.spec.environment import Environment
 
@@ -23,7 +23,7 @@ class StorageStack(Stack):
     """
 
     def __init__(self, scope: Construct, *, environment: Environment) -> None:
-        super().__init__(scope, f"{environment.prefix}-storage", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        super().__init__(scope, stack_name(environment, "storage"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
         removal = removal_policy(self, environment)
         self.key = self._key(environment, removal)
         self.bucket = self._bucket(environment, removal, self._access_logs(environment, removal))

@@ -19,7 +19,7 @@ from infra.access import Function
 from infra.acknowledgements import accept
 from infra.alarms import WATCH_MINUTES, WINDOW_MINUTES
 from infra.bundling import ROOT
-from infra.names import log_groups
+from infra.names import log_groups, stack_name
 from infra.roles import job_arn
 from infra.settings import cdk_environment, job_state_seconds, machine_seconds, removal_policy
 from shared.spec.environment import Environment, Schedule
@@ -46,7 +46,7 @@ class WorkflowStack(Stack):
         functions: Mapping[Function, lambda_.IFunction],
         jobs: Mapping[Stage, glue.CfnJob],
     ) -> None:
-        super().__init__(scope, f"{environment.prefix}-workflow", env=cdk_environment(environment), termination_protection=environment.keeps_data)
+        super().__init__(scope, stack_name(environment, "workflow"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
         self.machine = self._machine(environment, functions, jobs)
         alias = self._alias()
         if environment.schedule is not None:

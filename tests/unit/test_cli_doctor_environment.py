@@ -8,6 +8,7 @@ from collections import namedtuple
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import psycopg
 import pytest
@@ -18,12 +19,11 @@ from typer.testing import CliRunner
 import cli.doctor
 from cli.doctor import environment_lines
 from cli.doctor_found import Account, look
-from cli.doctor_names import SHELVES, STACKS, TAGS
 from cli.doctor_quotas import need_of
 from cli.doctor_schedule import check_alarms, check_schedule
 from cli.main import app
 from infra.access import FUNCTIONS, JOBS
-from infra.names import log_groups
+from infra.names import Part, Shelf, Tag, log_groups
 from shared.spec.environment import Environment, Network, Schedule, Secrets, Workers
 from shared.spec.lake import Server
 from tests.spark.servers import PASSWORD, dsn, postgres_server
@@ -489,8 +489,8 @@ def every_name():
             "AWS::Logs::LogGroup",
             list(log_groups(ENVIRONMENT).values()),
         ),
-        "databases": ("GetDatabase", {"Database": {}}, "AWS::Glue::Database", [f"sluice_prod_{shelf}" for shelf in SHELVES]),
-        "tags": ("GetLFTag", {"TagKey": "x"}, "AWS::LakeFormation::Tag", [f"sluice-prod-{tag}" for tag in TAGS]),
+        "databases": ("GetDatabase", {"Database": {}}, "AWS::Glue::Database", [f"sluice_prod_{shelf}" for shelf in get_args(Shelf)]),
+        "tags": ("GetLFTag", {"TagKey": "x"}, "AWS::LakeFormation::Tag", [f"sluice-prod-{tag}" for tag in get_args(Tag)]),
         "jobs": ("GetJob", {"Job": {}}, "AWS::Glue::Job", [f"sluice-prod-{stage}" for stage in JOBS]),
         "job security": ("GetSecurityConfiguration", {"SecurityConfiguration": {}}, "AWS::Glue::SecurityConfiguration", ["sluice-prod"]),
         "functions": ("GetFunctionConfiguration", {}, "AWS::Lambda::Function", [f"sluice-prod-{name}" for name in FUNCTIONS]),
@@ -515,7 +515,7 @@ def test_what_our_own_stacks_hold_is_not_in_the_way(lake, cloud):
     """The second deployment is an update."""
     cloud.answers |= {operation: answer for operation, answer, _, _ in every_name().values()}
     held = {kind: names for _, _, kind, names in every_name().values()} | {"AWS::S3::Bucket": [ENVIRONMENT.bucket, ENVIRONMENT.log_bucket]}
-    cloud.stacks = {f"sluice-prod-{name}": ("UPDATE_COMPLETE", held if name == "storage" else {}) for name in STACKS}
+    cloud.stacks = {f"sluice-prod-{name}": ("UPDATE_COMPLETE", held if name == "storage" else {}) for name in get_args(Part)}
 
     found = lines(lake, cloud)
 
