@@ -81,7 +81,8 @@ class Executions:
         return "failed" if state in OVER else "live"
 
     def dpu_seconds(self, stage: str, glue_run: str) -> float | None:
-        job = self._environment.job(JOB_OF.get(stage, stage))
+        worked = JOB_OF.get(stage, stage)
+        job = self._environment.job(worked)
         try:
             with clients.asking(f"Glue job {job} run {glue_run}"):
                 found: Mapping[str, Any] = self._glue.get_job_run(JobName=job, RunId=glue_run)["JobRun"]
@@ -91,7 +92,7 @@ class Executions:
             return None
         if found.get("DPUSeconds"):  # with auto-scaling, what was really there
             return float(found["DPUSeconds"])
-        capacity = found.get("MaxCapacity") or self._environment.workers.dpus
+        capacity = found.get("MaxCapacity") or self._environment.workers_of(worked).dpus
         return max(float(found.get("ExecutionTime", 0)), LEAST_SECONDS) * float(capacity)
 
     def _live(self, job: str, run: str) -> Iterator[str]:

@@ -128,6 +128,15 @@ def test_a_glue_run_is_charged_for_what_was_there(run, seconds):
     glue.get_job_run.assert_called_with(JobName="sluice-test-publish", RunId="jr_1")
 
 
+def test_a_glue_run_without_a_size_of_its_own_has_its_stages():
+    """Where an environment gives a stage other workers than the rest."""
+    sized = dataclasses.replace(environment(), groups={"publish": Workers(type="G.2X", count=5, timeout_minutes=60)})
+    glue = Mock(get_job_run=Mock(return_value={"JobRun": {"ExecutionTime": 400}}))
+
+    assert 4000.0 == Executions(sized, glue=glue).dpu_seconds("recover", "jr_1")
+    assert 800.0 == Executions(sized, glue=glue).dpu_seconds("ingest", "jr_1")
+
+
 def test_a_glue_run_that_is_forgotten_has_no_charge():
     """Glue keeps runs for a while only."""
     gone = ClientError({"Error": {"Code": "EntityNotFoundException"}}, "GetJobRun")
