@@ -13,7 +13,7 @@ help: ## this list
 run: .venv/run.stamp ## run the demo lake on this laptop: a first run, three days of trade with a run after each, then what came of it
 	$(BIN)/sluice demo
 
-test: .venv/test.stamp .cache/fakesnow/stamp ## all tests, whole runs of the lake on the laptop among them
+test: .venv/test.stamp .cache/fakesnow/stamp node_modules/.stamp ## all tests, whole runs of the lake on the laptop among them
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.stamp ## format, lint, strict types, import contracts, contracts of every lake
@@ -29,7 +29,7 @@ cdk: .venv/run.stamp node_modules/.stamp ## the pinned `cdk` command, with the n
 	PATH="$(CURDIR)/$(BIN):$(NODE):$$PATH" node_modules/.bin/cdk $(ARGS)
 
 node_modules/.stamp: package-lock.json .venv/run.stamp
-	PATH="$(NODE):$$PATH" npm ci --no-audit --no-fund
+	PATH="$(NODE):$$PATH" node $(NODE)/../lib/node_modules/npm/bin/npm-cli.js ci --no-audit --no-fund
 	@touch $@
 
 lock: .venv/test.stamp ## write the lock files anew from requirements/*.in

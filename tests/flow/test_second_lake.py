@@ -1,28 +1,87 @@
-"""A lake of another trade runs by its files alone: nothing in code knows a table's name."""
+"""A lake of another trade, whose tables no code knows, through its whole life in an account, by the real `cdk` command line."""
 
+import shutil
 from pathlib import Path
 
 from local.laptop import Laptop
+from tests.flow.cdk_command import Cdk
 from tests.flow.lake_reader import Lake, assert_balanced
 
 BIKES = Path(__file__).resolve().parents[1] / "lakes" / "bikes"
+SCHEDULE = 'schedule = {expression = "cron(0 4 * * ? *)", time_zone = "UTC", enabled = false}\n'
+STACKS = {f"sluice-local-{part}" for part in ("storage", "signals", "catalogue", "compute", "workflow")}
 
 
-def test_a_lake_of_another_trade_runs_by_its_files_alone(tmp_path):
-    """Three contracts, their SQL and an environment are all it takes."""
-    laptop = Laptop(tmp_path / "home", BIKES, orders=None)
+def without_gold(folder: Path) -> Path:
+    """The lake before somebody added its last table; it has a schedule."""
+    shutil.copytree(BIKES, folder, ignore=shutil.ignore_patterns("station_days*"))
+    environments = folder / "environments.toml"
+    environments.write_text(environments.read_text().replace("keeps_data", f"{SCHEDULE}keeps_data"))
+    return folder
+
+
+def stacks(laptop: Laptop) -> set[str]:
+    found = laptop.client("cloudformation").list_stacks()["StackSummaries"]
+    return {stack["StackName"] for stack in found if stack["StackStatus"] != "DELETE_COMPLETE"} - {"CDKToolkit"}
+
+
+def empty(s3, bucket: str) -> None:
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+            s3.delete_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])
+
+
+def test_a_lake_of_another_trade_is_deployed_run_changed_and_deleted_by_its_files_and_the_cdk_command(tmp_path):
+    """Bootstrap, deploy, run; a new table and another schedule: the difference, deploy, run; both keys turned, destroy: nothing is left."""
+    laptop = Laptop(tmp_path / "home", without_gold(tmp_path / "lake"), orders=None)
+    cdk = Cdk(laptop, tmp_path)
     try:
-        laptop.up()
+        laptop.up(deploys=False)
         lake = Lake(laptop)
         reader = laptop.status().database.reader
         lake.execute((BIKES / "source.sql").read_text() + f"grant usage on schema fleet to {reader}; grant select on fleet.rides to {reader};")
 
-        run, ended = lake.run()
+        cdk.bootstrap()
+        cdk.synthesize("first")
+        cdk.deploy("first")
 
+        assert STACKS == stacks(laptop)
+        run, ended = lake.run()
         assert "SUCCEEDED" == ended.status, ended
         assert_balanced(lake, run)
         assert 3 == len(lake.document(f"_evidence/{run}/ingest/bronze.rides.json")["batches"])
         assert 295 == sum(lake.live("silver.rides").values())
+
+        environments = laptop.lake / "environments.toml"
+        environments.write_text(environments.read_text().replace("cron(0 4 ", "cron(30 5 "))
+        for path in (BIKES / "gold").iterdir():
+            (laptop.lake / "gold").mkdir(exist_ok=True)
+            shutil.copy(path, laptop.lake / "gold")
+        cdk.synthesize("second")
+        changes = cdk.differences("second")
+        assert "[+] AWS::Glue::Table GoldStationDays" in changes
+        assert "[-] cron(0 4 * * ? *)" in changes
+        assert "[+] cron(30 5 * * ? *)" in changes
+        assert "[-] AWS::" not in changes
+        cdk.deploy("second")
+
+        assert not cdk.differences("second")
+        assert "cron(30 5 * * ? *)" == laptop.client("scheduler").get_schedule(Name=laptop.environment().scheduler)["ScheduleExpression"]
+        run, ended = lake.run()
+        assert "SUCCEEDED" == ended.status, ended
         assert lake.rows("gold.station_days")
+
+        cdk.synthesize("last", delete_data="local")
+        cdk.deploy("last", "sluice-local-storage")
+        for bucket in (lake.bucket, laptop.environment().log_bucket):
+            empty(laptop.client("s3"), bucket)
+        cdk.destroy("last")
+
+        assert not stacks(laptop)
+        assert not {bucket["Name"] for bucket in laptop.client("s3").list_buckets()["Buckets"]} & {lake.bucket, laptop.environment().log_bucket}
+        assert not laptop.client("dynamodb").list_tables()["TableNames"]
+        assert not laptop.client("glue").get_jobs()["Jobs"]
+        assert not laptop.client("stepfunctions").list_state_machines()["stateMachines"]
+        assert not laptop.client("lambda").list_functions()["Functions"]
     finally:
         laptop.remove()
