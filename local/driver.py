@@ -8,9 +8,11 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from local.aws import Keys
 from local.children import Children
 from local.glue_arguments import Submission
 
@@ -46,8 +48,8 @@ class Driver:
         """Whether it may take another job."""
         return self.child.poll() is None and self._jobs < _JOBS
 
-    def run(self, script: Path, arguments: Sequence[str], log: Path) -> bool:
-        """Hand over a job; output goes to `log`. False when the driver cannot take it."""
+    def run(self, script: Path, arguments: Sequence[str], log: Path, keys: Keys) -> bool:
+        """Hand over a job with its role's credentials; output goes to `log`. False when the driver cannot take it."""
         while not self._ready.wait(0.2):
             if self.child.poll() is not None:
                 break
@@ -55,7 +57,8 @@ class Driver:
             return False
         self._jobs += 1
         log.touch()
-        self._line.sendall(json.dumps({"script": str(script), "arguments": list(arguments), "log": str(log)}).encode() + b"\n")
+        job = {"script": str(script), "arguments": list(arguments), "log": str(log), "keys": asdict(keys)}
+        self._line.sendall(json.dumps(job).encode() + b"\n")
         return True
 
     def result(self, timeout_s: float) -> int:

@@ -35,13 +35,18 @@ def main() -> None:
             line.sendall(f"{code}\n".encode())
 
 
-def run(jvm: Any, *, script: str, arguments: list[str], log: str) -> int:
-    """The script's exit code. Its output, and from now on the JVM's, is added to `log`."""
+def run(jvm: Any, *, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> int:
+    """The script's exit code. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`."""
+    for name, value in (("accessKeyId", "access_key"), ("secretAccessKey", "secret_key"), ("sessionToken", "session_token")):
+        jvm.java.lang.System.setProperty(f"aws.{name}", keys[value])
+    own = {"AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"], "AWS_SESSION_TOKEN": keys["session_token"]}
     stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
     jvm.java.lang.System.setErr(stream)
     jvm.java.lang.System.setOut(stream)
     with open(log, "ab") as output:
-        return subprocess.run([sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        return subprocess.run(
+            [sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **own}, check=False
+        ).returncode
 
 
 def drop_state(jvm: Any, *, delta: bool) -> None:

@@ -21,7 +21,9 @@ from local.seams.cloudwatch import CloudWatchSeam
 from local.seams.durable import DurableSeam, Saver
 from local.seams.glue import GlueSeam, Launches
 from local.seams.lambdas import LambdaSeam
+from local.seams.leading_keys import LeadingKeysSeam
 from local.seams.requests import Requests
+from local.seams.roles import RoleSeam
 from local.seams.step_functions import StepFunctionsSeam
 
 _START_TIMEOUT_S = 30.0
@@ -34,6 +36,7 @@ def settings(home: Path, aws: Emulated) -> Mapping[str, str]:
     return {
         **aws.environment(),
         "GATEWAY_PORT": port,
+        "AUTH": "true",  # signatures, and the policies of roles and buckets
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_ACCOUNT_ID": aws.account,
@@ -73,10 +76,12 @@ class Emulator:
         os.environ.update(settings(self._home, self._aws))
         if pinned.found_version() != pinned.VERSION:
             raise pinned.moved("the pinned version")
-        self._glue = GlueSeam(self._launcher)
+        roles = RoleSeam()
+        self._glue = GlueSeam(self._launcher, roles)
         logs = self._home / "logs" / "lambda"
         alarms = CloudWatchSeam(account=self._aws.account, region=self._aws.region)
-        seams = (self._glue, StepFunctionsSeam(self._glue), LambdaSeam(logs), CloudFormationSeam(), DurableSeam(), alarms)
+        tasks = StepFunctionsSeam(self._glue, roles)
+        seams = (roles, LeadingKeysSeam(), self._glue, tasks, LambdaSeam(logs), CloudFormationSeam(), DurableSeam(), alarms)
         for seam in seams:
             seam.install()
         for seam in seams:

@@ -42,6 +42,9 @@ logger.window.level = error
 # for code is what one job fills; when it is full, the JVM goes on interpreting. Memory it would soon take, it has from the start.
 SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xms1g -Xmn512m -XX:MetaspaceSize=256m"
 
+# A driver kept ready has each job's as properties, a process of its own in its environment.
+_CREDENTIALS = ",".join(f"software.amazon.awssdk.auth.credentials.{kind}CredentialsProvider" for kind in ("SystemProperty", "EnvironmentVariable"))
+
 # What follows from the size of a job: a few hundred rows are one task, and a second one only costs.
 SIZE: Mapping[str, str] = {
     "spark.sql.shuffle.partitions": "1",
@@ -120,6 +123,7 @@ def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "spark.hadoop.fs.AbstractFileSystem.s3.impl": "org.apache.hadoop.fs.s3a.S3A",
         "spark.hadoop.fs.s3a.endpoint": aws.endpoint,
+        "spark.hadoop.fs.s3a.aws.credentials.provider": _CREDENTIALS,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
         # A few hundred rows a table: compiling and re-planning cost more than they save. Halves a job's CPU seconds.

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from local.errors import LaptopError
 from local.launcher import JobFailed, JobRun, JobTimedOut
 from local.seams import pinned
+from local.seams.roles import RoleSeam
 
 LIVE = ("STARTING", "RUNNING", "STOPPING")
 _Answer = tuple[int, dict[str, str], bytes]
@@ -33,8 +34,9 @@ class Launches(Protocol):
 class GlueSeam:
     """Replaces StartJobRun, BatchStopJobRun and GetJobRuns, and keeps ExecutionProperty, which CloudFormation's Glue job loses."""
 
-    def __init__(self, launcher: Launches) -> None:
+    def __init__(self, launcher: Launches, roles: RoleSeam) -> None:
         self._launcher = launcher
+        self._roles = roles
         self._processes: dict[str, Running] = {}
         self._lock = threading.Lock()
         self._glue = pinned.functions(
@@ -48,6 +50,7 @@ class GlueSeam:
                 "_script_args": ("job", "job_name", "run_id", "run_arguments"),
                 "_handle_request_sync": ("method", "path", "headers", "body", "query_params"),
                 "load_persisted_state": ("data",),
+                "_arn": ("resource_type", "name"),
             },
         )
         self._answers = pinned.module("core.responses")
@@ -181,6 +184,7 @@ class GlueSeam:
         launched = JobRun(
             job=job["Name"],
             run_id=run["Id"],
+            keys=self._roles.session(job["Role"], "glue.amazonaws.com", source=self._glue._arn("job", job["Name"])),
             script=command.get("ScriptLocation", ""),
             arguments={name: str(value) for name, value in arguments.items()},
             timeout_s=run["Timeout"] * 60,

@@ -42,8 +42,8 @@ class Lake:
         options = {
             "AWS_ENDPOINT_URL": aws.endpoint,
             "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": aws.account,
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ACCESS_KEY_ID": aws.keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": aws.keys.secret_key,
             "AWS_REGION": aws.region,
         }
         return DeltaTable(f"s3://{self.bucket}/{name.replace('.', '/')}", storage_options=options)

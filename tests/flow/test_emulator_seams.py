@@ -56,7 +56,12 @@ def until(what, timeout_s=180):
 def woke_up(laptop, answer):
     given = {
         "job": "probe",
-        "arguments": {"--run": "r1", "--table": f"s3://{stack.BUCKET}/{answer}", "--answer": f"s3://{stack.BUCKET}/{answer}.json"},
+        "arguments": {
+            "--run": "r1",
+            "--table": f"s3://{stack.BUCKET}/{answer}",
+            "--answer": f"s3://{stack.BUCKET}/{answer}.json",
+            "--forbidden": stack.FORBIDDEN,
+        },
     }
     started = time.monotonic()
     done = ended(laptop, execute(laptop, "run-job", given))
@@ -80,8 +85,16 @@ def test_a_job_wakes_up_the_same_in_a_driver_kept_ready_as_in_a_process_of_its_o
     assert new == first == again
     assert processes[0] != processes[1] == processes[2]
     assert [3, "hello from the zip", "__main__", "UTC", "UTC", True] == [new[k] for k in ("rows", "greeting", "name", "zone", "now", "has_run_id")]
+    assert ("probe/job-probe", True, True) == (new["role"], new["python_refused"], new["jvm_refused"])
     assert not new["sees_checkout"]
-    assert {"--environment": "local", "--run": "r1", "--enable-metrics": "true", "--JOB_NAME": "probe", "--answer": "…"} == new["arguments"]
+    assert {
+        "--environment": "local",
+        "--run": "r1",
+        "--forbidden": stack.FORBIDDEN,
+        "--enable-metrics": "true",
+        "--JOB_NAME": "probe",
+        "--answer": "…",
+    } == new["arguments"]
     assert "Error" not in (laptop.home / "logs" / "glue" / "probe" / f"{last_run(laptop, 'probe')['Id']}.log").read_text()
 
 
@@ -93,6 +106,16 @@ def test_a_missing_script_fails_the_run(laptop):
     assert "FAILED" == run["JobRunState"]
     assert f"s3://{stack.CODE}/not-there.py does not exist" in run["ErrorMessage"]
     assert "States.TaskFailed" == json.loads(done["output"])["caught"]
+
+
+def test_what_a_role_does_not_allow_or_trust_is_refused(laptop):
+    """A job's role must trust Glue; a machine's role must trust Step Functions and allow what a task does."""
+    distrusted = ended(laptop, execute(laptop, "run-job", {"job": "distrusted", "arguments": {}}))
+    not_states = ended(laptop, execute(laptop, "run-distrusted", {"job": "probe", "arguments": {}}))
+
+    assert "does not trust glue.amazonaws.com" in last_run(laptop, "distrusted")["ErrorMessage"]
+    assert "States.TaskFailed" == json.loads(distrusted["output"])["caught"]
+    assert "States.Permissions" == json.loads(not_states["output"])["caught"]
 
 
 def test_a_failed_job_says_its_own_error_and_where_its_log_is(laptop):

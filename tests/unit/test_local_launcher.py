@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from local.aws import Keys
 from local.children import Children, start_time
 from local.launcher import JobFailed, JobRun, JobTimedOut, Running, error_line
 
@@ -23,7 +24,7 @@ def run_of(children, tmp_path, code, timeout_s=20.0):
     with log.open("wb") as output:
         child = children.start([sys.executable, "-c", code], env=dict(os.environ), output=output)
     (tmp_path / "scratch").mkdir()
-    run = JobRun(job="ingest", run_id="jr_1", script="s3://b/k", arguments={}, timeout_s=timeout_s)
+    run = JobRun(job="ingest", run_id="jr_1", keys=Keys(access_key="a", secret_key="s"), script="s3://b/k", arguments={}, timeout_s=timeout_s)
     return Running(run=run, child=child, children=children, log=log, scratch=tmp_path / "scratch")
 
 

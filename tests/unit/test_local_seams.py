@@ -7,6 +7,7 @@ import threading
 import pytest
 from ministack.services import stepfunctions
 
+from local.aws import Keys
 from local.errors import LaptopError
 from local.launcher import JobTimedOut
 from local.seams import pinned
@@ -76,7 +77,7 @@ async def held_traffic():
 
 
 async def put(requests, path):
-    await requests({"type": "http", "method": "PUT", "path": path}, None, None)
+    await requests({"type": "http", "method": "PUT", "path": path, "headers": []}, None, None)
 
 
 async def ask(requests, command, body):
@@ -166,10 +167,19 @@ def glue():
 
     from local.seams.glue import GlueSeam
 
-    def with_launcher(launcher):
-        return GlueSeam(launcher)
+    class Trusting:
+        def session(self, _role, _service, *, source):
+            return Keys(access_key=source, secret_key="s")
 
-    service._jobs["probe"] = {"Name": "probe", "Command": {"Name": "glueetl", "ScriptLocation": "s3://b/k"}, "Timeout": 1}
+    def with_launcher(launcher):
+        return GlueSeam(launcher, Trusting())
+
+    service._jobs["probe"] = {
+        "Name": "probe",
+        "Role": "arn:aws:iam::000000000000:role/probe",
+        "Command": {"Name": "glueetl", "ScriptLocation": "s3://b/k"},
+        "Timeout": 1,
+    }
     service._job_runs["probe"] = []
     yield with_launcher
     service._jobs.pop("probe")

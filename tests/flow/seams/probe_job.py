@@ -5,7 +5,9 @@ import json
 import sys
 
 import boto3
+from botocore.exceptions import ClientError
 from probe_library import GREETING
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
@@ -14,7 +16,23 @@ table = arguments["--table"]
 spark.range(3).write.format("delta").mode("overwrite").save(table)
 jvm = spark.sparkContext._jvm
 volatile = ("spark.app.", "spark.driver.port", "spark.repl", "spark.submit.pyFiles", "spark.files")
+
+
+def refused(act, error, words):
+    """Whether the job's role may not do this."""
+    try:
+        act()
+    except error as refusal:
+        return words in str(refusal)
+    return False
+
+
+forbidden, key = arguments["--forbidden"], "s3://{}/it".format(arguments["--forbidden"])
+files = jvm.org.apache.hadoop.fs.Path(key)
 seen = {
+    "role": boto3.client("sts").get_caller_identity()["Arn"].split(":assumed-role/")[1],
+    "python_refused": refused(lambda: boto3.client("s3").get_object(Bucket=forbidden, Key="it"), ClientError, "AccessDenied"),
+    "jvm_refused": refused(lambda: files.getFileSystem(spark._jsc.hadoopConfiguration()).open(files).read(), Py4JJavaError, "AccessDenied"),
     "greeting": GREETING,
     "rows": spark.read.format("delta").load(table).count(),
     "arguments": {name: value for name, value in arguments.items() if name not in ("--JOB_RUN_ID", "--table")},

@@ -8,7 +8,7 @@ from pathlib import Path
 from local.deploy import StackFiles
 
 HERE = Path(__file__).parent
-CODE, BUCKET, ROLE = "probe-code", "probe-data", "arn:aws:iam::000000000000:role/probe"
+CODE, BUCKET, FORBIDDEN, ROLE = "probe-code", "probe-data", "probe-forbidden", {"Fn::GetAtt": ["Role", "Arn"]}
 CONF = (
     "spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"
     " --conf spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog"
@@ -29,8 +29,9 @@ def zipped(**files):
 
 
 def upload(s3):
-    for bucket in (CODE, BUCKET):
+    for bucket in (CODE, BUCKET, FORBIDDEN):
         s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=FORBIDDEN, Key="it", Body=b"not to be read")
     library, handler = (HERE / "probe_library.py").read_text(), (HERE / "handler.py").read_text()
     s3.put_object(Bucket=CODE, Key="probe_job.py", Body=(HERE / "probe_job.py").read_bytes())
     s3.put_object(Bucket=CODE, Key="library.zip", Body=zipped(probe_library=library))
@@ -62,14 +63,24 @@ def task(resource, arguments, catch):
     return {"QueryLanguage": "JSONata", "StartAt": "Do", "States": states}
 
 
-def machine(name, definition):
-    held = {"StateMachineName": name, "RoleArn": ROLE, "DefinitionString": json.dumps(definition)}
+def machine(name, definition, role=ROLE):
+    held = {"StateMachineName": name, "RoleArn": role, "DefinitionString": json.dumps(definition)}
     return {"Type": "AWS::StepFunctions::StateMachine", "Properties": held}
 
 
 def run_job(catch):
     arguments = {"JobName": "{% $states.input.job %}", "Arguments": "{% $states.input.arguments %}"}
     return task("arn:aws:states:::glue:startJobRun.sync", arguments, catch)
+
+
+def role(name, *services):
+    """Trusted by the services, and allowed everything but one bucket."""
+    trust = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    forbidden = {"Effect": "Deny", "Action": "*", "Resource": [f"arn:aws:s3:::{FORBIDDEN}", f"arn:aws:s3:::{FORBIDDEN}/*"]}
+    policy = {"PolicyName": "all", "PolicyDocument": {"Statement": [everything, forbidden]}}
+    held = {"RoleName": name, "AssumeRolePolicyDocument": {"Statement": [trust]}, "Policies": [policy]}
+    return {"Type": "AWS::IAM::Role", "Properties": held}
 
 
 def template():
@@ -85,6 +96,8 @@ def template():
     }
     return {
         "Resources": {
+            "Role": role("probe", "glue.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"),
+            "OtherRole": role("of-lambda-alone", "lambda.amazonaws.com"),
             "Security": {"Type": "AWS::Glue::SecurityConfiguration", "Properties": {"Name": "probe", "EncryptionConfiguration": {}}},
             "Grant": {"Type": "AWS::LakeFormation::PrincipalPermissions", "Properties": {"Permissions": ["SELECT"]}},
             "Table": {
@@ -100,9 +113,11 @@ def template():
             "Probe": job("probe", "probe_job.py"),
             "Fails": job("fails", "fails.py", SecurityConfiguration={"Ref": "Security"}),
             "Sleeps": job("sleeps", "sleeps.py", ExecutionProperty={"MaxConcurrentRuns": 2}),
+            "Distrusted": job("distrusted", "probe_job.py", Role={"Fn::GetAtt": ["OtherRole", "Arn"]}),
             "Absent": job("absent", "not-there.py"),
             "Call": machine("call", call),
             "RunJob": machine("run-job", run_job("States.TaskFailed")),
+            "RunDistrusted": machine("run-distrusted", run_job("States.Permissions"), {"Fn::GetAtt": ["OtherRole", "Arn"]}),
             "RunBusy": machine("run-busy", run_job("Glue.ConcurrentRunsExceededException")),
         }
     }
