@@ -13,7 +13,7 @@ help: ## this list
 run: .venv/run.stamp ## run the demo lake on this laptop: a first run, three days of trade with a run after each, then what came of it
 	$(BIN)/sluice demo
 
-test: .venv/test.stamp .cache/fakesnow/stamp node_modules/.stamp ## all tests, whole runs of the lake on the laptop among them
+test: .venv/test.stamp .cache/fakesnow/stamp .cache/parliament/stamp node_modules/.stamp ## all tests, whole runs of the lake on the laptop among them
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test.stamp ## format, lint, strict types, import contracts, contracts of every lake
@@ -33,7 +33,7 @@ node_modules/.stamp: package-lock.json .venv/run.stamp
 	@touch $@
 
 lock: .venv/test.stamp ## write the lock files anew from requirements/*.in
-	cd requirements && for set in setup bundle run test fakesnow; do \
+	cd requirements && for set in setup bundle run test fakesnow parliament; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header $$set.in -o $$set.txt || exit 1; done
 
 clean: ## stop the laptop and remove what it left; packages and jars stay
@@ -58,8 +58,8 @@ clean: ## stop the laptop and remove what it left; packages and jars stay
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/test.txt
 	@touch $@
 
-# What stands in for Snowflake has pins that ours contradict: an environment of its own.
-.cache/fakesnow/stamp: .venv/base.stamp requirements/fakesnow.txt
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/fakesnow
-	$(BIN)/uv pip install --quiet --python .cache/fakesnow/bin/python --require-hashes -r requirements/fakesnow.txt
+# What stands in for Snowflake, and the policy linter, have pins that ours contradict: environments of their own.
+.cache/%/stamp: requirements/%.txt .venv/base.stamp
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .cache/$*
+	$(BIN)/uv pip install --quiet --python .cache/$*/bin/python --require-hashes -r $<
 	@touch $@
