@@ -1,8 +1,11 @@
 """A lake of another trade, whose tables no code knows, through its whole life in an account, by the real `cdk` command line."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
+from cli.doctor import environment_lines
+from compiler import compile_lake
 from local.laptop import Laptop
 from tests.flow.cdk_command import Cdk
 from tests.flow.lake_reader import Lake, assert_balanced
@@ -25,6 +28,16 @@ def stacks(laptop: Laptop) -> set[str]:
     return {stack["StackName"] for stack in found if stack["StackStatus"] != "DELETE_COMPLETE"} - {"CDKToolkit"}
 
 
+def to_mend(laptop: Laptop) -> set[str]:
+    """What `sluice doctor` finds wrong, less what the emulator cannot be asked."""
+    lake = compile_lake(laptop.lake)
+    lines = list(environment_lines(lake, lake.environment("local"), laptop.client, datetime.now(UTC)))
+    assert {"Lake Formation admin", "default permissions", "Glue job runs", "Glue DPUs", "tags"} == {
+        line.what for line in lines if line.status == "unknown"
+    }
+    return {line.what for line in lines if line.status == "wrong"}
+
+
 def empty(s3, bucket: str) -> None:
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
@@ -41,11 +54,14 @@ def test_a_lake_of_another_trade_is_deployed_run_changed_and_deleted_by_its_file
         reader = laptop.status().database.reader
         lake.execute((BIKES / "source.sql").read_text() + f"grant usage on schema fleet to {reader}; grant select on fleet.rides to {reader};")
 
+        assert {"CDK bootstrap", "CDK asset bucket", "CDK roles"} == to_mend(laptop)
         cdk.bootstrap()
+        assert not to_mend(laptop)
         cdk.synthesize("first")
         cdk.deploy("first")
 
         assert STACKS == stacks(laptop)
+        assert not to_mend(laptop)
         run, ended = lake.run()
         assert "SUCCEEDED" == ended.status, ended
         assert_balanced(lake, run)
