@@ -38,7 +38,7 @@ def make_archive() -> bool:
     nowhere = Emulated(endpoint="http://127.0.0.1:9", account="000000000000", region="us-east-1")
     scratch = Path(tempfile.mkdtemp(prefix="sluice-archive-"))
     conf = write_conf(scratch, formats="delta", aws=nowhere, warehouse=scratch / "warehouse")
-    environment = dict(process_environment(conf=conf, aws=nowhere, scratch=scratch, archive=None))
+    environment = {**process_environment(conf=conf, aws=nowhere, scratch=scratch, archive=None), **nowhere.root.environment()}
     partial = scratch / "spark.jsa"
     environment["SPARK_SUBMIT_OPTS"] = java_options(conf, scratch, archive=None) + f" -XX:ArchiveClassesAtExit={partial}"
     command = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(conf / "spark-defaults.conf")]

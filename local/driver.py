@@ -27,7 +27,8 @@ _numbers = itertools.count(1)
 class Driver:
     """The process and the loopback line to it. It answers once it is warm, then takes jobs."""
 
-    def __init__(self, *, wanted: Submission, start: Start, logs: Path, bucket: str) -> None:
+    def __init__(self, *, wanted: Submission, start: Start, logs: Path, bucket: str, keys: Keys) -> None:
+        """`keys` warm it in the bucket; a job brings its own, and no other are in reach of it."""
         self.wanted = wanted
         name = f"driver-{next(_numbers)}"
         self._token = secrets.token_hex(16)
@@ -40,7 +41,8 @@ class Driver:
         # Only a session that can write Delta can be warmed by it.
         folder = f"s3://{bucket}/{name}-{self._token[:8]}" if "delta" in wanted.formats else ""
         logs.mkdir(parents=True, exist_ok=True)
-        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": f"{port}:{self._token}:{folder}"})
+        told = {"port": port, "token": self._token, "folder": folder, "keys": asdict(keys)}
+        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
     @property

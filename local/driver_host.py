@@ -19,26 +19,35 @@ from pyspark.sql import functions as F
 
 
 def main() -> None:
-    port, token, folder = os.environ.pop("SLUICE_DRIVER").split(":", 2)
+    told = json.loads(os.environ.pop("SLUICE_DRIVER"))
     session = SparkSession.builder.getOrCreate()
-    if folder:
-        warm(session, folder)
+    jvm: Any = SparkContext._jvm
+    if told["folder"]:
+        sign_by(jvm, told["keys"])
+        warm(session, told["folder"])
     session.stop()
     del session
-    jvm: Any = SparkContext._jvm
-    drop_state(jvm, delta=bool(folder))
-    with socket.create_connection(("127.0.0.1", int(port))) as line:
-        line.sendall(token.encode())
+    drop_state(jvm, delta=bool(told["folder"]))
+    with socket.create_connection(("127.0.0.1", told["port"])) as line:
+        line.sendall(told["token"].encode())
         for text in line.makefile():
             code = run(jvm, **json.loads(text))
-            drop_state(jvm, delta=bool(folder))
+            drop_state(jvm, delta=bool(told["folder"]))
             line.sendall(f"{code}\n".encode())
 
 
-def run(jvm: Any, *, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> int:
-    """The script's exit code. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`."""
+def sign_by(jvm: Any, keys: dict[str, str | None]) -> None:
+    """From now on the JVM asks AWS by these keys; a session without a token has none."""
     for name, value in (("accessKeyId", "access_key"), ("secretAccessKey", "secret_key"), ("sessionToken", "session_token")):
-        jvm.java.lang.System.setProperty(f"aws.{name}", keys[value])
+        if keys[value] is None:
+            jvm.java.lang.System.clearProperty(f"aws.{name}")
+        else:
+            jvm.java.lang.System.setProperty(f"aws.{name}", keys[value])
+
+
+def run(jvm: Any, *, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> int:
+    """The script's exit code. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role."""
+    sign_by(jvm, {**keys})
     own = {"AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"], "AWS_SESSION_TOKEN": keys["session_token"]}
     stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
     jvm.java.lang.System.setErr(stream)

@@ -81,7 +81,7 @@ class Emulator:
         logs = self._home / "logs" / "lambda"
         alarms = CloudWatchSeam(account=self._aws.account, region=self._aws.region)
         tasks = StepFunctionsSeam(self._glue, roles)
-        seams = (roles, LeadingKeysSeam(), self._glue, tasks, LambdaSeam(logs), CloudFormationSeam(), DurableSeam(), alarms)
+        seams = (roles, LeadingKeysSeam(), self._glue, tasks, LambdaSeam(logs, roles), CloudFormationSeam(), DurableSeam(), alarms)
         for seam in seams:
             seam.install()
         for seam in seams:

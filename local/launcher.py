@@ -64,9 +64,9 @@ class Launcher:
 
     def launch(self, run: JobRun) -> "Running | Borrowed":
         """Start a run: in the idle driver if that was started with the very same submission, else in a new process."""
-        aws = replace(self._aws, session=run.keys)
-        wanted = self._submission(run.arguments, aws)
-        script = self._fetch(run.script, aws)
+        s3 = self._aws.client_of(run.keys, "s3")
+        wanted = self._submission(run.arguments, s3)
+        script = self._fetch(run.script, s3)
         log = self._logs / run.job / f"{run.run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         arguments = script_arguments(run.arguments)
@@ -75,13 +75,13 @@ class Launcher:
             if driver.run(script, arguments, log, run.keys):
                 return Borrowed(run=run, driver=driver, children=self._children, log=log, over=self._after)
             driver.end(self._children)
-        child, scratch = self._start(wanted, f"run-{run.run_id}", [str(script), *arguments], log, aws.environment())
+        child, scratch = self._start(wanted, f"run-{run.run_id}", [str(script), *arguments], log, run.keys.environment())
         self._prepare_aside(wanted)
         return Running(run=run, child=child, children=self._children, log=log, scratch=scratch)
 
     def prepare(self, arguments: Mapping[str, str]) -> None:
         """Have a driver ready for jobs with these arguments' submission. Any other idle one is ended."""
-        self._prepare(self._submission(arguments, self._aws))
+        self._prepare(self._submission(arguments, self._s3))
 
     def close(self) -> None:
         """End the idle driver and start no other."""
@@ -91,14 +91,16 @@ class Launcher:
         if former is not None:
             former.end(self._children)
 
-    def _submission(self, arguments: Mapping[str, str], aws: Emulated) -> Submission:
+    def _submission(self, arguments: Mapping[str, str], s3: Any) -> Submission:
         """A job's, less what follows from its size, for it runs at the laptop's, and less the shipped jars that every process here has already: then
-        jobs with and without them share a driver."""
+        jobs with and without them share a driver. All its code is fetched, as its role may."""
         asked = submission(arguments)
+        for address in asked.py_files:
+            self._fetch(address, s3)
         return replace(
             asked,
             conf=tuple(setting for setting in asked.conf if setting.partition("=")[0] not in SIZE),
-            jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address, aws))),
+            jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address, s3))),
         )
 
     def _prepare(self, wanted: Submission) -> None:
@@ -106,7 +108,7 @@ class Launcher:
         with self._lock:
             if self._stopping or (self._idle is not None and self._idle.wanted == wanted and self._idle.is_usable):
                 return
-            former, self._idle = self._idle, Driver(wanted=wanted, start=self._start, logs=self._logs, bucket=_WARM)
+            former, self._idle = self._idle, Driver(wanted=wanted, start=self._start, logs=self._logs, bucket=_WARM, keys=self._aws.root)
         if former is not None:
             former.end(self._children)
 
@@ -140,19 +142,19 @@ class Launcher:
         command += [part for setting in wanted.conf for part in ("--conf", setting)]
         for option, addresses in (("--py-files", wanted.py_files), ("--jars", wanted.jars)):
             if addresses:
-                command += [option, ",".join(str(self._fetch(address, self._aws)) for address in addresses)]
+                command += [option, ",".join(str(self._fetch(address, self._s3)) for address in addresses)]
         environment = {**process_environment(conf=conf, aws=self._aws, scratch=scratch, archive=archive_file()), **extra}
         with log.open("wb") as output:
             return self._children.start([*command, *application], env=environment, output=output, folder=scratch), scratch
 
-    def _fetch(self, address: str, aws: Emulated) -> Path:
-        """A local copy of an S3 object; kept by its ETag. Raises LaptopError when there is none, or the role may not read it."""
+    def _fetch(self, address: str, s3: Any) -> Path:
+        """A local copy of an S3 object; kept by its ETag. Raises LaptopError when there is none, or it may not be read."""
         place = urlsplit(address)
         bucket, key = place.netloc, place.path.lstrip("/")
         if place.scheme not in ("s3", "s3a") or not key:
             raise LaptopError(f"{address or '(no ScriptLocation)'}: a job's code is an s3:// address")
         try:
-            found = aws.client("s3").get_object(Bucket=bucket, Key=key)
+            found = s3.get_object(Bucket=bucket, Key=key)
         except ClientError as refused:
             raise LaptopError(f"LAUNCH ERROR: {address} does not exist or cannot be read ({refused.response['Error']['Code']})") from refused
         copy: Path = self._work / "code" / found["ETag"].strip('"') / Path(key).name

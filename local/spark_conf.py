@@ -42,7 +42,7 @@ logger.window.level = error
 # for code is what one job fills; when it is full, the JVM goes on interpreting. Memory it would soon take, it has from the start.
 SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xms1g -Xmn512m -XX:MetaspaceSize=256m"
 
-# A driver kept ready has each job's as properties, a process of its own in its environment.
+# Keys: a driver kept ready has each job's as properties, a process of its own in its environment.
 _CREDENTIALS = ",".join(f"software.amazon.awssdk.auth.credentials.{kind}CredentialsProvider" for kind in ("SystemProperty", "EnvironmentVariable"))
 
 # What follows from the size of a job: a few hundred rows are one task, and a second one only costs.
@@ -83,11 +83,11 @@ def _artifact(name: str) -> str:
 
 
 def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Path | None) -> Mapping[str, str]:
-    """The whole environment of a Spark process: like Glue's, it runs in UTC and knows its credentials; nothing is inherited but the path."""
+    """The environment of a Spark process, but for credentials: like Glue's, it runs in UTC; nothing is inherited but the path."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "JAVA_HOME", "LANG", "SSL_CERT_FILE") if name in os.environ}
     return {
         **kept,
-        **aws.environment(),
+        **aws.place(),
         "SPARK_HOME": str(spark_home()),
         # Empty: Spark puts this folder into the class path, where the class archive takes none with files.
         "SPARK_CONF_DIR": str(CACHE / "no-conf"),

@@ -184,7 +184,7 @@ class GlueSeam:
         launched = JobRun(
             job=job["Name"],
             run_id=run["Id"],
-            keys=self._roles.session(job["Role"], "glue.amazonaws.com", source=self._glue._arn("job", job["Name"])),
+            keys=self._roles.session(job["Role"], "glue.amazonaws.com", source=self._glue._arn("job", job["Name"]), lasts_s=run["Timeout"] * 60),
             script=command.get("ScriptLocation", ""),
             arguments={name: str(value) for name, value in arguments.items()},
             timeout_s=run["Timeout"] * 60,

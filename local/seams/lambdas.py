@@ -1,4 +1,4 @@
-"""Lambda functions report an exception by its class, as AWS does, and leave a log file per function."""
+"""Lambda functions work under a role that trusts Lambda, report an exception by its class, as AWS does, and leave a log file per function."""
 
 import re
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from local.seams import pinned
+from local.seams.roles import RoleSeam
 
 _CLASS = re.compile(r"^([A-Za-z_][\w.]*)(:|$)")
 
@@ -13,14 +14,17 @@ _CLASS = re.compile(r"^([A-Za-z_][\w.]*)(:|$)")
 class LambdaSeam:
     """Wraps the one function that every invocation passes through."""
 
-    def __init__(self, logs: Path) -> None:
-        self._logs = logs
+    def __init__(self, logs: Path, roles: RoleSeam) -> None:
+        self._logs, self._roles = logs, roles
         self._lambda = pinned.functions("services.lambda_svc", {"_execute_function_dispatch": ("func", "config", "event", "request_id", "started")})
 
     def install(self) -> None:
         dispatch = self._lambda._execute_function_dispatch
 
         def named(func: Any, config: Any, event: Any, request_id: str, started: float) -> Any:
+            distrust = self._roles.distrust(config["Role"], "lambda.amazonaws.com", source=config["FunctionArn"])
+            if distrust is not None:
+                return {"error": True, "body": {"errorType": "AccessDeniedException", "errorMessage": distrust}, "log": distrust}
             result = dispatch(func, config, event, request_id, started)
             if isinstance(result, dict):
                 self._write_log(str(config.get("FunctionName", "unknown")), request_id, str(result.get("log", "")))

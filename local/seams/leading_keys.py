@@ -1,12 +1,13 @@
 """The condition key `dynamodb:LeadingKeys`: the partition keys a write names, which MiniStack does not give to the policies that go by it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local.seams import pinned
 
-_MEMBERS = ("ConditionCheck", "Put", "Update", "Delete", "Get")
+_NAME = "dynamodb:LeadingKeys"
+_MEMBERS = ("ConditionCheck", "Put", "Update", "Delete", "Get")  # of a transaction's item, in MiniStack's order
 
 
 class LeadingKeysSeam:
@@ -27,14 +28,12 @@ class LeadingKeysSeam:
         context, checks, enforce = self._actions.dynamodb_service_context, self._actions.dynamodb_transaction_checks, self._evaluator.enforce
 
         def with_keys(body: bytes) -> dict[str, Any]:
-            asked = json.loads(body or b"{}")
-            keys = [key for key in (self._key(asked),) if key is not None]
+            keys = self._keys(_parsed(body))
             return {**context(body), **({_NAME: keys} if keys else {})}
 
         def keyed(iam_action: str, body: bytes, region: str, account_id: str) -> list[tuple[str, str]]:
             found = checks(iam_action, body, region, account_id)
-            keys = self._transaction(json.loads(body or b"{}")) if found else ()
-            return [(action, _KeyedArn(arn, key)) for (action, arn), key in zip(found, keys, strict=True)]
+            return [(action, _KeyedArn(arn, keys)) for (action, arn), keys in zip(found, self._transaction(body), strict=True)] if found else []
 
         def told(
             access_key_id: str,
@@ -44,7 +43,7 @@ class LeadingKeysSeam:
             resource_arn: str = "*",
             service_context: Mapping[str, Any] | None = None,
         ) -> Any:
-            own = {_NAME: [resource_arn.key]} if isinstance(resource_arn, _KeyedArn) and resource_arn.key is not None else {}
+            own = {_NAME: resource_arn.keys} if isinstance(resource_arn, _KeyedArn) and resource_arn.keys else {}
             return enforce(access_key_id, iam_action, service, region, resource_arn=resource_arn, service_context={**(service_context or {}), **own})
 
         self._actions.dynamodb_service_context = with_keys
@@ -52,34 +51,49 @@ class LeadingKeysSeam:
         self._evaluator.enforce = told
 
     def check(self) -> None:
-        """A request that names no table has no such key."""
-        pinned.expect("core.iam_actions.dynamodb_service_context", _NAME in self._actions.dynamodb_service_context(b"{}"), False)
+        """Both functions of MiniStack hand the key on."""
+        self._tables["seam-check"] = {"KeySchema": [{"AttributeName": "kind", "KeyType": "HASH"}]}
+        try:
+            put = {"TableName": "seam-check", "Item": {"kind": {"S": "LOCK"}}}
+            alone = self._actions.dynamodb_service_context(json.dumps(put).encode()).get(_NAME)
+            body = json.dumps({"TransactItems": [{"Put": put}]}).encode()
+            together = [arn.keys for _, arn in self._actions.dynamodb_transaction_checks("dynamodb:TransactWriteItems", body, "r", "a")]
+        finally:
+            del self._tables["seam-check"]
+        pinned.expect(f"core.iam_actions and {_NAME}", (alone, together), (["LOCK"], [["LOCK"]]))
 
-    def _transaction(self, asked: Mapping[str, Any]) -> Iterator[str | None]:
-        for item in asked.get("TransactItems", ()):
-            yield from (self._key(item[member]) for member in _MEMBERS if member in item)
+    def _transaction(self, body: bytes) -> Sequence[Sequence[str]]:
+        """The keys of each member that MiniStack checks: those that name a table."""
+        items = [item for item in _parsed(body).get("TransactItems", ()) if isinstance(item, dict)]
+        members = [item[member] for item in items for member in _MEMBERS if isinstance(item.get(member), dict)]
+        return [self._keys(member) for member in members if isinstance(member.get("TableName"), str) and member["TableName"]]
 
-    def _key(self, asked: Mapping[str, Any]) -> str | None:
-        """The partition key of the item that is named by its key or given whole."""
-        item: Mapping[str, Mapping[str, str]] = asked.get("Key") or asked.get("Item") or {}
-        table = self._tables.get(asked.get("TableName"))
-        if table is None or not item:
-            return None
-        schema: Sequence[Mapping[str, str]] = table["KeySchema"]
-        name = next(part["AttributeName"] for part in schema if part["KeyType"] == "HASH")
-        return next(iter(item[name].values())) if name in item else None
-
-
-_NAME = "dynamodb:LeadingKeys"
+    def _keys(self, asked: Mapping[str, Any]) -> list[str]:
+        """The partition keys of a request, whether it names an item by its key or gives it whole; both count where both are there."""
+        table = self._tables.get(str(asked.get("TableName")).rpartition("/")[2])
+        if table is None:
+            return []
+        name = next(part["AttributeName"] for part in table["KeySchema"] if part["KeyType"] == "HASH")
+        values = [item.get(name) for item in (asked.get("Key"), asked.get("Item")) if isinstance(item, dict)]
+        return [str(text) for value in values if isinstance(value, dict) for text in value.values()]
 
 
 class _KeyedArn(str):
-    """A table's ARN that remembers which partition an action is about: all that is handed on between MiniStack's two functions."""
+    """A table's ARN that remembers which partitions an action is about: all that is handed on between MiniStack's two functions."""
 
-    __slots__ = ("key",)
-    key: str | None
+    __slots__ = ("keys",)
+    keys: Sequence[str]
 
-    def __new__(cls, arn: str, key: str | None) -> "_KeyedArn":
+    def __new__(cls, arn: str, keys: Sequence[str]) -> "_KeyedArn":
         made = super().__new__(cls, arn)
-        made.key = key
+        made.keys = keys
         return made
+
+
+def _parsed(body: bytes) -> Mapping[str, Any]:
+    """A request's JSON; nothing of what is none, which MiniStack refuses by itself."""
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,7 +1,8 @@
 """Roles that services assume: MiniStack holds every request to its caller's policies, but what it does itself for a service it does as the root."""
 
 import secrets
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from local.aws import Keys
@@ -9,10 +10,11 @@ from local.errors import LaptopError
 from local.seams import pinned
 
 _STARTS: Mapping[str, str] = {"states": "states:StartExecution", "lambda": "lambda:InvokeFunction"}
+_START_UP_S = 900  # before a run's own timeout counts
 
 
 class RoleSeam:
-    """Answers whether a service may act under a role, by trust and by policy; holds EventBridge Scheduler's targets to it."""
+    """Answers whether a service may act under a role, by trust, policies and boundary; holds EventBridge Scheduler's targets to it."""
 
     def __init__(self) -> None:
         self._evaluator = pinned.functions(
@@ -21,6 +23,7 @@ class RoleSeam:
                 "evaluate": ("ctx", "policies", "limits"),
                 "evaluate_resource_policy": ("doc", "ctx", "service", "named_only", "direct_only"),
                 "_gather_role_policies": ("role_name", "account_id"),
+                "_permissions_boundary": ("store", "name", "account_id"),
             },
         )
         if not callable(getattr(self._evaluator, "EvalContext", None)):
@@ -34,14 +37,8 @@ class RoleSeam:
         invoke = self._events._invoke_target
 
         def allowed(target: Mapping[str, Any], event: Any, rule: Mapping[str, Any], view: Any = None) -> Any:
-            if "RoleArn" in target:
-                arn = target["Arn"]
-                service = arn.split(":")[2]
-                # A version or an alias is authorized by its machine's own ARN.
-                resource = ":".join(arn.split(":")[:7])
-                refusal = self.refusal(target["RoleArn"], "scheduler.amazonaws.com", _STARTS[service], resource, source=rule["Arn"])
-                if refusal is not None:
-                    raise LaptopError(refusal)
+            if ":scheduler:" in rule["Arn"]:
+                self._hold_schedule(target, rule["Arn"])
             return invoke(target, event, rule, view)
 
         self._events._invoke_target = allowed
@@ -53,41 +50,60 @@ class RoleSeam:
         found = [self._trusts(trust, service, f"arn:aws:x:us-east-1:{account}:y", account) for service, account in asked]
         pinned.expect("core.iam_evaluator.evaluate_resource_policy of a service", found, [True, False, False, False])
 
-    def session(self, role: str, service: str, *, source: str) -> Keys:
+    def session(self, role: str, service: str, *, source: str, lasts_s: float) -> Keys:
         """Credentials of a role for the service. Raises LaptopError when the role is not there or does not trust the service."""
-        refusal = self._distrust(role, service, source)
+        refusal = self.distrust(role, service, source=source)
         if refusal is not None:
             raise LaptopError(refusal)
+        name, account = _named(role)
         keys = Keys(access_key=f"ASIA{secrets.token_hex(8).upper()}", secret_key=secrets.token_hex(20), session_token=secrets.token_hex(32))
-        name = role.rsplit("/", 1)[-1]
-        self._sts.register_session(
-            keys.access_key,
-            {
-                "Arn": f"arn:aws:sts::{_account(role)}:assumed-role/{name}/{source.rsplit(':', 1)[-1].replace('/', '-')}",
-                "UserId": name,
-                "SecretAccessKey": keys.secret_key,
-                "SessionToken": keys.session_token,
-            },
-        )
+        session = {
+            "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{source.rsplit(':', 1)[-1].replace('/', '-')}",
+            "UserId": name,
+            "AccountId": account,
+            "PrincipalType": "AssumedRole",
+            "SecretAccessKey": keys.secret_key,
+            "SessionToken": keys.session_token,
+            "Expiration": time.time() + lasts_s + _START_UP_S,
+        }
+        self._sts.register_session(keys.access_key, session)
         return keys
 
-    def refusal(self, role: str, service: str, action: str, resource: str, *, source: str) -> str | None:
-        """Why the service may not do this under the role; None when it may."""
-        distrust = self._distrust(role, service, source)
-        if distrust is not None:
-            return distrust
-        name, account = role.rsplit("/", 1)[-1], _account(role)
-        context = self._context(f"arn:aws:sts::{account}:assumed-role/{name}/{service}", account, action, resource, {})
-        found = self._evaluator.evaluate(context, self._evaluator._gather_role_policies(name, account))
-        return None if found.decision == "Allow" else f"{role} is not authorized to perform {action} on {resource}"
-
-    def _distrust(self, role: str, service: str, source: str) -> str | None:
-        held = self._iam._roles.get_scoped(_account(role), None, role.rsplit("/", 1)[-1])
+    def distrust(self, role: str, service: str, *, source: str) -> str | None:
+        """Why the role cannot be assumed by the service for `source`, an ARN; None when it can."""
+        name, account = _named(role)
+        held = self._iam._roles.get_scoped(account, None, name)
         if held is None:
             return f"{role}: there is no such role"
         if not self._trusts(held["AssumeRolePolicyDocument"], service, source, source.split(":")[4]):
             return f"{role} does not trust {service} to assume it for {source}"
         return None
+
+    def refusal(self, role: str, service: str, actions: Sequence[str], resource: str, *, source: str) -> str | None:
+        """Why the service may not do all of this under the role; None when it may."""
+        distrust = self.distrust(role, service, source=source)
+        if distrust is not None:
+            return distrust
+        name, account = _named(role)
+        policies = self._evaluator._gather_role_policies(name, account)
+        limits = self._evaluator._permissions_boundary(self._iam._roles, name, account)
+        for action in actions:
+            context = self._context(f"arn:aws:sts::{account}:assumed-role/{name}/{service}", account, action, resource, {})
+            if self._evaluator.evaluate(context, policies, *limits).decision != "Allow":
+                return f"{role} is not authorized to perform {action} on {resource}"
+        return None
+
+    def _hold_schedule(self, target: Mapping[str, Any], schedule: str) -> None:
+        """Raises LaptopError. A schedule's role knows its group, not itself; an alias of a machine is authorized by the machine's own ARN."""
+        arn = target["Arn"]
+        service = arn.split(":")[2]
+        if service not in _STARTS:
+            raise LaptopError(f"{schedule}: its target is of {service}; the laptop's schedules start {', '.join(_STARTS)}")
+        resource = ":".join(arn.split(":")[:7]) if service == "states" else arn
+        group = schedule.replace(":schedule/", ":schedule-group/").rpartition("/")[0]
+        refusal = self.refusal(target["RoleArn"], "scheduler.amazonaws.com", [_STARTS[service]], resource, source=group)
+        if refusal is not None:
+            raise LaptopError(refusal)
 
     def _trusts(self, policy: Any, service: str, source: str, account: str) -> bool:
         keys = {"aws:sourceaccount": account, "aws:sourcearn": source}
@@ -106,8 +122,11 @@ class RoleSeam:
         )
 
 
-def _account(role: str) -> str:
-    return role.split(":")[4]
+def _named(role: str) -> tuple[str, str]:
+    """A role's name and account. Raises LaptopError for what is no role's ARN."""
+    if ":role/" not in role:
+        raise LaptopError(f"{role}: a role is given by its ARN here")
+    return role.rsplit("/", 1)[-1], role.split(":")[4]
 
 
 def _trusting(service: str, conditions: Mapping[str, Any]) -> Mapping[str, Any]:

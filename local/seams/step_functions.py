@@ -12,7 +12,13 @@ from local.seams import pinned
 from local.seams.glue import LIVE, GlueSeam
 from local.seams.roles import RoleSeam
 
+_INVOKE = "arn:aws:states:::lambda:invoke"
 _RESOURCE = "arn:aws:states:::glue:startJobRun"
+# What a machine's role needs for a task; a job is waited for, and stopped with the execution.
+_ACTIONS = {
+    _INVOKE: ("lambda:InvokeFunction",),
+    _RESOURCE: ("glue:StartJobRun", "glue:GetJobRun", "glue:GetJobRuns", "glue:BatchStopJobRun"),
+}
 _POLL_S = 0.05
 _execution: ContextVar[dict[str, Any] | None] = ContextVar("execution", default=None)
 
@@ -27,6 +33,7 @@ class StepFunctionsSeam:
             "services.stepfunctions",
             {"_execute_task": ("state_def", "raw_input", "execution", "ctx"), "_invoke_resource": ("resource", "input_data")},
         )
+        self._invoke = self._states._invoke_resource
         self._glue = pinned.module("services.glue")
         for name in ("_SERVICE_DISPATCH", "_state_machines"):
             pinned.mapping(self._states, name)
@@ -37,45 +44,41 @@ class StepFunctionsSeam:
         execute = self._states._execute_task
 
         def knowing(state_def: Any, raw_input: Any, execution: Any, ctx: Any) -> Any:
+            if state_def["Resource"].removesuffix(".sync") not in _ACTIONS:
+                raise self._states._ExecutionError("States.Runtime", f"{state_def['Resource']}: the laptop's tasks are {', '.join(_ACTIONS)}")
             token = _execution.set(execution)
             try:
                 return execute(state_def, raw_input, execution, ctx)
             finally:
                 _execution.reset(token)
 
-        invoke = self._states._invoke_resource
-
-        def authorized(resource: str, input_data: dict[str, Any]) -> Any:
-            self._authorize(resource, input_data)
-            return invoke(resource, input_data)
-
         self._states._execute_task = knowing
-        self._states._invoke_resource = authorized
+        self._states._invoke_resource = self._held
         self._states._SERVICE_DISPATCH[_RESOURCE] = self._start_job_run
 
     def check(self) -> None:
         """A job that does not exist is refused by the name a Catch would use."""
         try:
-            self._states._invoke_resource(f"{_RESOURCE}.sync", {"JobName": "seam-check"})
+            self._invoke(f"{_RESOURCE}.sync", {"JobName": "seam-check"})
         except self._states._ExecutionError as refused:
             pinned.expect("services.stepfunctions._invoke_resource(glue:startJobRun.sync)", refused.error, "Glue.EntityNotFoundException")
         else:
             raise pinned.moved("services.stepfunctions._invoke_resource(glue:startJobRun.sync)")
 
-    def _authorize(self, resource: str, data: dict[str, Any]) -> None:
-        """The machine's role must be allowed what the task does. Raises Step Functions' own error when it is not."""
+    def _held(self, resource: str, data: dict[str, Any]) -> Any:
+        """What a task does, if the machine's role allows it. Raises Step Functions' own error when not."""
         execution = _execution.get()
         if execution is None:
-            return
-        machine = execution["stateMachineArn"]
-        if "lambda:invoke" in resource:
-            action, target = "lambda:InvokeFunction", data["FunctionName"]
-        else:
-            action, target = "glue:StartJobRun", self._glue._arn("job", data["JobName"])
+            raise AssertionError("a task belongs to an execution")
+        machine = ":".join(execution["stateMachineArn"].split(":")[:7])  # without version or alias
+        target = self._glue._arn("job", data["JobName"]) if "JobName" in data else data["FunctionName"]
+        if ":" not in target:
+            target = machine.replace(":states:", ":lambda:").rpartition(":stateMachine:")[0] + f":function:{target}"
         role = self._states._state_machines[machine]["roleArn"]
-        refusal = self._roles.refusal(role, "states.amazonaws.com", action, target, source=machine)
+        refusal = self._roles.refusal(role, "states.amazonaws.com", _ACTIONS[resource.removesuffix(".sync")], target, source=machine)
         if refusal is not None:
             raise self._states._ExecutionError("States.Permissions", refusal)
+        return self._invoke(resource, data)
 
     def _start_job_run(self, resource: str, data: dict[str, Any]) -> dict[str, Any]:
         status, _, body = self._glue._start_job_run(data)

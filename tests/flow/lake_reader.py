@@ -40,11 +40,8 @@ class Lake:
     def delta(self, name: str) -> DeltaTable:
         aws = self.laptop.aws
         options = {
-            "AWS_ENDPOINT_URL": aws.endpoint,
+            **aws.environment(),
             "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": aws.keys.access_key,
-            "AWS_SECRET_ACCESS_KEY": aws.keys.secret_key,
-            "AWS_REGION": aws.region,
         }
         return DeltaTable(f"s3://{self.bucket}/{name.replace('.', '/')}", storage_options=options)
 

@@ -108,14 +108,21 @@ def test_a_missing_script_fails_the_run(laptop):
     assert "States.TaskFailed" == json.loads(done["output"])["caught"]
 
 
-def test_what_a_role_does_not_allow_or_trust_is_refused(laptop):
-    """A job's role must trust Glue; a machine's role must trust Step Functions and allow what a task does."""
-    distrusted = ended(laptop, execute(laptop, "run-job", {"job": "distrusted", "arguments": {}}))
-    not_states = ended(laptop, execute(laptop, "run-distrusted", {"job": "probe", "arguments": {}}))
+@pytest.mark.parametrize(
+    ("machine", "job", "caught", "said"),
+    [
+        ("run-job", "distrusted", "States.TaskFailed", "of-lambda-alone does not trust glue.amazonaws.com"),
+        ("run-job", "no-library", "States.TaskFailed", "library.zip does not exist or cannot be read (AccessDenied)"),
+        ("run-distrusted", "probe", "States.Permissions", "of-lambda-alone does not trust states.amazonaws.com"),
+        ("run-refused", "probe", "States.Permissions", "no-start is not authorized to perform glue:StartJobRun"),
+    ],
+)
+def test_what_a_role_does_not_allow_or_trust_is_refused(laptop, machine, job, caught, said):
+    """A job's role must trust Glue and read all of its code; a machine's must trust Step Functions and allow what a task does."""
+    done = json.loads(ended(laptop, execute(laptop, machine, {"job": job, "arguments": {}}))["output"])
 
-    assert "does not trust glue.amazonaws.com" in last_run(laptop, "distrusted")["ErrorMessage"]
-    assert "States.TaskFailed" == json.loads(distrusted["output"])["caught"]
-    assert "States.Permissions" == json.loads(not_states["output"])["caught"]
+    assert caught == done["caught"]
+    assert said in done["cause"]
 
 
 def test_a_failed_job_says_its_own_error_and_where_its_log_is(laptop):

@@ -1,9 +1,11 @@
-"""Each role of the deployed lake tries, with its own credentials, everything that some role may do: exactly the ones named here succeed."""
+"""Each role of the deployed lake tries, by its own credentials, what some role may do to data, state, secrets: exactly those named succeed."""
 
 import contextlib
 
 import boto3
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 JOBS = ("ingest", "refine", "stage", "publish")
@@ -157,13 +159,15 @@ def test_no_role_starts_runs_changes_itself_or_reads_anothers_secret(lake):
     assert dict.fromkeys(attempts(lambda _name: None), set()) == found
 
 
-def test_what_comes_without_a_signature_or_by_a_wrong_one_is_refused(lake):
-    """Enforcement itself is on: neither a stranger nor a forged key gets at the lake."""
+@pytest.mark.parametrize("service", ["dynamodb", "s3"])
+def test_what_comes_without_a_signature_or_by_an_unknown_key_is_refused(lake, service):
+    """Enforcement itself is on."""
     aws = lake.laptop.aws
-    forged = {"aws_access_key_id": "ASIA0000000000000000", "aws_secret_access_key": "x", "aws_session_token": "y"}
-    stranger = boto3.client("dynamodb", endpoint_url=aws.endpoint, region_name=aws.region, **forged)
+    unknown = {"aws_access_key_id": "ASIA0000000000000000", "aws_secret_access_key": "x", "aws_session_token": "y"}
+    stranger = boto3.client(service, endpoint_url=aws.endpoint, region_name=aws.region, **unknown)
+    unsigned = boto3.client(service, endpoint_url=aws.endpoint, region_name=aws.region, config=Config(signature_version=UNSIGNED))
 
-    with pytest.raises(ClientError) as refused, contextlib.closing(stranger):
-        stranger.list_tables()
-
-    assert refused.value.response["Error"]["Code"] in ("UnrecognizedClientException", "InvalidClientTokenId")
+    for client in (stranger, unsigned):
+        with pytest.raises(ClientError) as refused:
+            client.list_tables() if service == "dynamodb" else client.get_object(Bucket=lake.bucket, Key="_runs/x.json")
+        assert 400 <= refused.value.response["ResponseMetadata"]["HTTPStatusCode"] < 404, refused.value

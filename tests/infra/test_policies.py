@@ -19,6 +19,8 @@ WRONG = {("RESOURCE_MISMATCH", "states:DescribeExecution"): "It knows express ex
 def policies(folder, environment):
     """Of all roles, as they will be. Policies of buckets, queues and keys are beyond this linter: it takes each for a role's."""
     templates = Templates(folder, environment)
+    elsewhere = {"Policies", "ManagedPolicyArns"}
+    assert not [one for _, _, one in templates.of_type("AWS::IAM::Role", "AWS::IAM::ManagedPolicy") if elsewhere & {*one["Properties"]}]
     held = templates.of_type("AWS::IAM::Policy")
     found = {f"{stack} {logical_id}": templates.resolved(one["Properties"]["PolicyDocument"], stack) for stack, logical_id, one in held}
     text = json.dumps(found)

@@ -149,7 +149,8 @@ def test_the_generated_conf_holds_what_glue_has_built_in(built_in, tmp_path):
     assert "http://127.0.0.1:4566" == held["spark.hadoop.fs.s3a.endpoint"]
     assert "org.apache.hadoop.fs.s3a.S3AFileSystem" == held["spark.hadoop.fs.s3.impl"]
     assert not [key for key in held if key.startswith(("spark.sql.extensions", "spark.sql.catalog", "spark.jars"))]
-    assert ("UTC", "000000000000") == tuple(environment[name] for name in ("TZ", "AWS_ACCESS_KEY_ID"))
+    assert ("UTC", "us-east-1") == tuple(environment[name] for name in ("TZ", "AWS_REGION"))
+    assert "AWS_ACCESS_KEY_ID" not in environment  # a job's are its role's
     assert str(conf / "log4j2.properties") in environment["SPARK_SUBMIT_OPTS"]
     assert "AWS_PROFILE" not in environment
 

@@ -13,7 +13,9 @@ from local.launcher import JobTimedOut
 from local.seams import pinned
 from local.seams.cloudformation import CloudFormationSeam
 from local.seams.lambdas import name_error
+from local.seams.leading_keys import LeadingKeysSeam
 from local.seams.requests import Requests
+from local.seams.roles import RoleSeam
 
 
 def test_a_function_that_moved_is_named_with_both_versions():
@@ -168,7 +170,7 @@ def glue():
     from local.seams.glue import GlueSeam
 
     class Trusting:
-        def session(self, _role, _service, *, source):
+        def session(self, _role, _service, *, source, lasts_s):
             return Keys(access_key=source, secret_key="s")
 
     def with_launcher(launcher):
@@ -220,3 +222,71 @@ def test_an_alias_of_a_template_leads_to_the_version_it_names():
 
     assert (f"{machine}:live", f"{machine}:1", f"{machine}:2") == (alias, first, second)
     assert [second] == [one["stateMachineVersionArn"] for one in stepfunctions._state_machine_aliases[alias]["routingConfiguration"]]
+
+
+SCHEDULE = "arn:aws:scheduler:us-east-1:000000000000:schedule/default/nightly"
+MACHINE = "arn:aws:states:us-east-1:000000000000:stateMachine:lake"
+
+
+@pytest.fixture
+def struck():
+    """Strikes a schedule under a role with this policy and trust; what was started."""
+    from ministack.services import eventbridge, iam
+
+    started, invoke = [], eventbridge._invoke_target
+    eventbridge._invoke_target = lambda target, event, rule, view=None: started.append(target["Arn"])
+    RoleSeam().install()
+
+    def strike(target, *, allows="states:StartExecution", on=MACHINE, trusts="scheduler.amazonaws.com", source="*"):
+        trust = {"Effect": "Allow", "Principal": {"Service": trusts}, "Action": "sts:AssumeRole", "Condition": {"ArnLike": {"aws:SourceArn": source}}}
+        policy = {"Statement": [{"Effect": "Allow", "Action": allows, "Resource": on}]}
+        iam._roles["strikes"] = {"AssumeRolePolicyDocument": {"Statement": [trust]}, "InlinePolicies": {"p": policy}}
+        eventbridge._invoke_target({"Arn": target, "RoleArn": "arn:aws:iam::000000000000:role/strikes"}, {}, {"Arn": SCHEDULE})
+        return started
+
+    yield strike
+    eventbridge._invoke_target = invoke
+    iam._roles.pop("strikes", None)
+
+
+def test_a_schedule_starts_what_its_role_allows(struck):
+    """An alias is authorized by its machine; a schedule is trusted by its group."""
+    assert [f"{MACHINE}:live"] == struck(f"{MACHINE}:live", source="arn:aws:scheduler:*:*:schedule-group/default")
+
+
+@pytest.mark.parametrize(
+    ("role", "said"),
+    [
+        ({"allows": "states:StopExecution"}, "is not authorized to perform states:StartExecution"),
+        ({"on": f"{MACHINE}-other"}, "is not authorized to perform states:StartExecution"),
+        ({"trusts": "events.amazonaws.com"}, "does not trust scheduler.amazonaws.com"),
+        ({"source": SCHEDULE}, "does not trust scheduler.amazonaws.com"),
+    ],
+)
+def test_a_schedule_does_not_start_what_its_role_refuses(struck, role, said):
+    """By policy and by trust."""
+    with pytest.raises(LaptopError, match=said):
+        struck(f"{MACHINE}:live", **role)
+
+
+def test_a_write_is_held_to_every_partition_it_names():
+    """Neither a key that a put ignores, nor a table's ARN, nor a request that is no JSON goes round it."""
+    from ministack.core import iam_actions
+    from ministack.services import dynamodb
+
+    LeadingKeysSeam().install()
+    dynamodb._tables["state"] = {"KeySchema": [{"AttributeName": "kind", "KeyType": "HASH"}]}
+    key, item = {"kind": {"S": "CLAIM"}}, {"kind": {"S": "LOCK"}}
+    arn = "arn:aws:dynamodb:us-east-1:000000000000:table/state"
+
+    def named(**request):
+        return iam_actions.dynamodb_service_context(json.dumps(request).encode()).get("dynamodb:LeadingKeys")
+
+    assert ["CLAIM", "LOCK"] == named(TableName="state", Key=key, Item=item)
+    assert ["LOCK"] == named(TableName=arn, Item=item)
+    assert [None] * 3 == [named(TableName="other", Item=item), named(TableName="state", Item={"kind": "LOCK"}), named(Item=item)]
+    assert "dynamodb:LeadingKeys" not in iam_actions.dynamodb_service_context(b"{bad")
+    mixed = {"TransactItems": [{"Put": {"TableName": "state", "Item": item}}, {"Put": {"Item": item}}, {"Delete": {"TableName": arn, "Key": key}}, 3]}
+    checks = iam_actions.dynamodb_transaction_checks("dynamodb:TransactWriteItems", json.dumps(mixed).encode(), "us-east-1", "000000000000")
+    assert [("dynamodb:PutItem", ["LOCK"]), ("dynamodb:DeleteItem", ["CLAIM"])] == [(action, arn.keys) for action, arn in checks]
+    dynamodb._tables.pop("state")

@@ -70,12 +70,12 @@ def run_job(catch):
     return task("arn:aws:states:::glue:startJobRun.sync", arguments, catch)
 
 
-def role(name, *services):
-    """Trusted by the services, and allowed everything but one bucket."""
+def role(name, *services, denies=FORBIDDEN):
+    """Trusted by the services, and allowed everything but one thing: a bucket, or an object in it; or an action."""
     trust = {"Effect": "Allow", "Principal": {"Service": list(services)}, "Action": "sts:AssumeRole"}
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    forbidden = {"Effect": "Deny", "Action": "*", "Resource": [f"arn:aws:s3:::{FORBIDDEN}", f"arn:aws:s3:::{FORBIDDEN}/*"]}
-    policy = {"PolicyName": "all", "PolicyDocument": {"Statement": [everything, forbidden]}}
+    denied = {"Action": denies, "Resource": "*"} if ":" in denies else {"Action": "*", "Resource": f"arn:aws:s3:::{denies}*"}
+    policy = {"PolicyName": "all", "PolicyDocument": {"Statement": [everything, {"Effect": "Deny", **denied}]}}
     held = {"RoleName": name, "AssumeRolePolicyDocument": {"Statement": [trust]}, "Policies": [policy]}
     return {"Type": "AWS::IAM::Role", "Properties": held}
 
@@ -95,6 +95,8 @@ def template():
         "Resources": {
             "Role": role("probe", "glue.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com"),
             "OtherRole": role("of-lambda-alone", "lambda.amazonaws.com"),
+            "NoLibraryRole": role("no-library", "glue.amazonaws.com", denies=f"{CODE}/library.zip"),
+            "NoStartRole": role("no-start", "states.amazonaws.com", denies="glue:StartJobRun"),
             "Security": {"Type": "AWS::Glue::SecurityConfiguration", "Properties": {"Name": "probe", "EncryptionConfiguration": {}}},
             "Grant": {"Type": "AWS::LakeFormation::PrincipalPermissions", "Properties": {"Permissions": ["SELECT"]}},
             "Table": {
@@ -111,10 +113,12 @@ def template():
             "Fails": job("fails", "fails.py", SecurityConfiguration={"Ref": "Security"}),
             "Sleeps": job("sleeps", "sleeps.py", ExecutionProperty={"MaxConcurrentRuns": 2}),
             "Distrusted": job("distrusted", "probe_job.py", Role={"Fn::GetAtt": ["OtherRole", "Arn"]}),
+            "NoLibrary": job("no-library", "probe_job.py", Role={"Fn::GetAtt": ["NoLibraryRole", "Arn"]}),
             "Absent": job("absent", "not-there.py"),
             "Call": machine("call", call),
             "RunJob": machine("run-job", run_job("States.TaskFailed")),
             "RunDistrusted": machine("run-distrusted", run_job("States.Permissions"), {"Fn::GetAtt": ["OtherRole", "Arn"]}),
+            "RunRefused": machine("run-refused", run_job("States.Permissions"), {"Fn::GetAtt": ["NoStartRole", "Arn"]}),
             "RunBusy": machine("run-busy", run_job("Glue.ConcurrentRunsExceededException")),
         }
     }
