@@ -25,7 +25,12 @@ from shared.spec.lake import Table
 
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 _ROWS_PER_FILE = 2_000_000
-_PROPERTIES = {"delta.enableDeletionVectors": "false", "delta.columnMapping.mode": "none"}
+_PROPERTIES = {
+    "delta.enableDeletionVectors": "false",
+    "delta.columnMapping.mode": "none",
+    # Delta forgets commits after 30 days by itself, but a table that a halt held back for longer goes on from the one that was certified.
+    "delta.logRetentionDuration": "interval 3650 days",
+}
 
 
 class Store:

@@ -45,7 +45,7 @@ def empty(s3, bucket: str) -> None:
 
 
 def test_a_lake_of_another_trade_is_deployed_run_changed_and_deleted_by_its_files_and_the_cdk_command(tmp_path):
-    """Bootstrap, deploy, run; a new table and another schedule: the difference, deploy, run; both keys turned, destroy: nothing holds or runs any more."""
+    """Bootstrap, deploy, run; a new table and another schedule: the difference, deploy, run; both keys turned, destroy: nothing is left."""
     laptop = Laptop(tmp_path / "home", without_gold(tmp_path / "lake"), orders=None)
     cdk = Cdk(laptop, tmp_path)
     try:

@@ -1,6 +1,8 @@
 """Loading silver from bronze: latest per key, tombstones, rebuilds, restores."""
 
+import os
 import random
+import time
 from dataclasses import replace
 
 import pytest
@@ -165,3 +167,20 @@ def test_a_silver_table_must_hold_what_orders_it(shop):
     """Later batches are compared with what is stored."""
     with pytest.raises(ContractError, match="sequence 'seen_at' must be one of its columns"):
         shop.merge(replace(SILVER_ORDERS, sequence="seen_at"), after=0, up_to=0)
+
+
+def test_a_log_is_kept_for_a_table_that_waits_for_months(shop):
+    """Delta cleans its log whenever it writes a checkpoint; what a halted table goes on from, and all since, is still there."""
+    table = f"delta.`{shop.root}/silver/orders`"
+    shop.spark.sql(f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.checkpointInterval' = '1')")
+    shop.lay(1, [order(1)])
+    shop.merge(after=0, up_to=1)
+    log = shop.root / "silver" / "orders" / "_delta_log"
+    for path in log.iterdir():
+        os.utime(path, (time.time() - 90 * 86_400,) * 2)
+
+    shop.lay(2, [order(2)])
+    last = shop.merge(after=1, up_to=2).version
+
+    assert list(log.glob(f"{last:020d}.checkpoint*.parquet"))
+    assert [f"{version:020d}.json" for version in range(last + 1)] == sorted(path.name for path in log.glob("*.json"))
