@@ -20,7 +20,10 @@ class Account:
 
 
 def accounts(lake: Lake, outcomes: Sequence[Outcome], stored: Callable[[str], int]) -> tuple[Account, ...]:
-    """One per table, of all runs since there was nothing. `stored` counts rejected rows in bronze, and in silver those deleted at the source."""
+    """One per table, of all runs since there was nothing, no replay among them: one keeps its seen rows too.
+
+    `stored` counts rejected rows in bronze, and in silver those deleted at the source.
+    """
     return tuple(_account(table.name, table.layer == "bronze", outcomes, stored(table.name)) for table in lake.tables)
 
 

@@ -52,7 +52,7 @@ def environment_lines(lake: Lake, environment: Environment, client: Callable[[st
     yield from formation_lines(account)
     yield from quota_lines(lake, account)
     yield from source_lines(lake, account)
-    yield from name_lines(account)
+    yield from name_lines(lake, account)
     yield from schedule_lines(lake, account, at)
 
 

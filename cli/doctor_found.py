@@ -15,7 +15,14 @@ from shared.spec.environment import Environment
 Status = Literal["ok", "warning", "wrong", "unknown"]  # unknown: it could not be looked at, which is not ok
 
 DENIED = ("AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException", "UnauthorizedOperation")
-_ACTIONS: Mapping[str, str] = {"HeadBucket": "s3:ListBucket", "ListBuckets": "s3:ListAllMyBuckets", "ListObjectsV2": "s3:ListBucket"}
+# Whose name is not that of the operation, or whose service signs as "monitoring".
+_ACTIONS: Mapping[str, str] = {
+    "HeadBucket": "s3:ListBucket",
+    "ListBuckets": "s3:ListAllMyBuckets",
+    "ListObjectsV2": "s3:ListBucket",
+    "DescribeAlarms": "cloudwatch:DescribeAlarms",
+    "GetDashboard": "cloudwatch:GetDashboard",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,11 @@ from botocore.exceptions import ClientError
 
 from cli.doctor_found import Account, Found, Line, look, ok, wrong
 from infra.access import FUNCTIONS, JOBS
-from infra.names import Part, Shelf, Tag, log_groups, stack_name, tag_key
+from infra.alarms import alarms_of
+from infra.names import Part, Shelf, Tag, connection_name, log_groups, stack_name, tag_key
 from shared.aws.clients import code_of
 from shared.spec.environment import Environment
+from shared.spec.lake import Lake
 
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE", "IMPORT_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 _NEVER_WAS = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED")
@@ -30,7 +32,7 @@ class Names:
     there: Callable[[Account, str], bool]
 
 
-def name_lines(account: Account) -> Iterator[Line]:
+def name_lines(lake: Lake, account: Account) -> Iterator[Line]:
     stacks = cache(lambda: _stacks(account))  # both asked once
     resources = cache(lambda: tuple(_resources(account, stacks())))
     yield look("stacks", lambda: _deployable(stacks(), account.environment))
@@ -39,19 +41,29 @@ def name_lines(account: Account) -> Iterator[Line]:
         return any(found == kind and _names(physical, name) for found, physical in resources())
 
     environment = account.environment
-    yield look("bucket", lambda: _bucket(account, environment.bucket, owned))
-    yield look("access log bucket", lambda: _bucket(account, environment.log_bucket, owned))
+    for what, name in _buckets(environment).items():
+        yield look(what, partial(_bucket, account, name, owned))
     for names in _kept(environment):
         yield look(names.what, partial(_free, account, names, owned, _taking_back(environment)))
-    for names in _made(environment):
+    for names in _made(lake, environment):
         fix = f"delete what is left of an earlier lake, or give environments.{environment.name} another name"
         yield look(names.what, partial(_free, account, names, owned, fix))
 
 
+def asked_stacks(environment: Environment) -> tuple[str, ...]:
+    """Every stack that is asked about."""
+    return tuple(stack_name(environment, part) for part in get_args(Part))
+
+
+def asked_names(lake: Lake, environment: Environment) -> frozenset[tuple[str, str]]:
+    """Every name that is asked about, with its CloudFormation type."""
+    named = {(names.type, name) for names in (*_kept(environment), *_made(lake, environment)) for name in names.names}
+    return frozenset(named | {("AWS::S3::Bucket", name) for name in _buckets(environment).values()})
+
+
 def _stacks(account: Account) -> Mapping[str, Any]:
     """The environment's stacks that are there, by name."""
-    names = [stack_name(account.environment, part) for part in get_args(Part)]
-    return {name: stack for name in names if (stack := _stack(account, name)) is not None}
+    return {name: stack for name in asked_stacks(account.environment) if (stack := _stack(account, name)) is not None}
 
 
 def _deployable(stacks: Mapping[str, Any], environment: Environment) -> Found:
@@ -92,6 +104,10 @@ def _resources(account: Account, stacks: Iterable[str]) -> Iterator[tuple[str, s
 def _names(physical: str, name: str) -> bool:
     """A physical id is a name, or an ARN or address that ends in it."""
     return physical == name or re.split(r"[/:|]", physical)[-1] == name
+
+
+def _buckets(environment: Environment) -> Mapping[str, str]:
+    return {"bucket": environment.bucket, "access log bucket": environment.log_bucket}
 
 
 def _bucket(account: Account, name: str, owned: Owned) -> Found:
@@ -137,7 +153,7 @@ def _kept(environment: Environment) -> Iterator[Names]:
     yield Names(what="log groups", type="AWS::Logs::LogGroup", names=list(log_groups(environment).values()), there=_is_log_group)
 
 
-def _made(environment: Environment) -> Iterator[Names]:
+def _made(lake: Lake, environment: Environment) -> Iterator[Names]:
     """What goes with its stack, but for what a broken deletion left."""
     absent = "EntityNotFoundException"
     database = _described("glue", "get_database", "Name", absent)
@@ -155,6 +171,15 @@ def _made(environment: Environment) -> Iterator[Names]:
     yield Names(what="schedules", type="AWS::Scheduler::Schedule", names=[environment.scheduler, environment.watcher], there=schedule)
     queue = _described("sqs", "get_queue_url", "QueueName", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
     yield Names(what="missed runs", type="AWS::SQS::Queue", names=[environment.missed_runs], there=queue)
+    topics = sorted({environment.topic(owner) for owner in lake.owners})
+    yield Names(what="topics", type="AWS::SNS::Topic", names=topics, there=_is_topic)
+    alarms = [alarm.name(environment) for alarm in alarms_of(lake, environment)]
+    yield Names(what="alarm names", type="AWS::CloudWatch::Alarm", names=alarms, there=_among_alarms(environment))
+    dashboard = _described("cloudwatch", "get_dashboard", "DashboardName", "ResourceNotFound")
+    yield Names(what="dashboard", type="AWS::CloudWatch::Dashboard", names=[environment.prefix], there=dashboard)
+    if environment.network is not None:
+        connection = _described("glue", "get_connection", "Name", absent)
+        yield Names(what="connection", type="AWS::Glue::Connection", names=[connection_name(environment)], there=connection)
 
 
 def _is_alias(account: Account, name: str) -> bool:
@@ -167,3 +192,20 @@ def _is_log_group(account: Account, name: str) -> bool:
 
 def _is_machine(account: Account, name: str) -> bool:
     return account.there(("StateMachineDoesNotExist",), "stepfunctions", "describe_state_machine", stateMachineArn=account.environment.machine_arn)
+
+
+def _is_topic(account: Account, name: str) -> bool:
+    arn = f"arn:aws:sns:{account.environment.region}:{account.environment.account}:{name}"
+    return account.there(("NotFound", "NotFoundException"), "sns", "get_topic_attributes", TopicArn=arn)
+
+
+def _among_alarms(environment: Environment) -> Callable[[Account, str], bool]:
+    """All with our prefix are asked for at once: there are several to a table."""
+
+    @cache
+    def there(account: Account) -> frozenset[str]:
+        return frozenset(
+            alarm["AlarmName"] for alarm in account.pages("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{environment.prefix}-")
+        )
+
+    return lambda account, name: name in there(account)

@@ -102,3 +102,7 @@ def main() -> None:
 
 def _say(text: str) -> None:
     err().print(Text(text), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

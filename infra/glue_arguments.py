@@ -26,7 +26,8 @@ def default_arguments(
         "--custom-logGroup-prefix": log_prefix,
         "--enable-auto-scaling": "true",
         "--enable-continuous-cloudwatch-log": "true",
-        "--enable-job-insights": "true",
+        # It writes down the messages of failed tasks, and those of ingest quote rows in clear (decisions/0024).
+        "--enable-job-insights": "false" if stage == "ingest" else "true",
         "--enable-metrics": "true",
         "--enable-observability-metrics": "true",
         "--job-bookmark-option": "job-bookmark-disable",
@@ -47,6 +48,8 @@ def spark_conf(environment: Environment, stage: Stage) -> Mapping[str, str]:
         # S3A's own default is us-east-2.
         "spark.hadoop.fs.s3a.endpoint.region": environment.region,
         "spark.sql.redaction.string.regex": REDACTED,
+        # When a job falls silent, its executors do too.
+        "spark.executor.syncLogLevel.enabled": "true",
         "spark.sql.shuffle.partitions": at_once,
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": at_once,
         "spark.databricks.delta.snapshotPartitions": str(max(size.count for size in sizes(environment, stage))),

@@ -26,6 +26,11 @@ def tag_key(environment: Environment, tag: Tag) -> str:
     return f"{environment.prefix}-{tag}"
 
 
+def connection_name(environment: Environment) -> str:
+    """Of the place in a VPC that the ingest job works in."""
+    return environment.job("ingest")
+
+
 def log_groups(environment: Environment) -> Mapping[str, str]:
     """Every log group of a lake, by a label: of each Lambda, of both streams of each job, of the state machine."""
     functions = {f"{name.title()}Logs": f"/aws/lambda/{environment.function(name)}" for name in FUNCTIONS}

@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.acknowledgements import accept, accept_stars, accept_written
-from infra.names import GATEWAYS, INTERFACES, stack_name
+from infra.names import GATEWAYS, INTERFACES, connection_name, stack_name
 from infra.settings import cdk_environment
 from shared.spec.environment import Environment, Network
 
@@ -19,7 +19,7 @@ class NetworkStack(Stack):
 
     def __init__(self, scope: Construct, *, environment: Environment, network: Network) -> None:
         super().__init__(scope, stack_name(environment, "network"), env=cdk_environment(environment), termination_protection=environment.keeps_data)
-        self.connection_name = environment.job("ingest")
+        self.connection_name = connection_name(environment)
         self._network = network
         self._group = self._workers(environment, network)
         self._connection(network)

@@ -59,13 +59,14 @@ def run(jvm: Any, *, script: str, arguments: list[str], log: str, keys: dict[str
 
 
 def drop_state(jvm: Any, *, delta: bool) -> None:
-    """Stop the context that a script left, which ends its sessions too, and forget tables and file systems."""
+    """Stop the context that a script left, which ends its sessions too, forget tables and file systems, and log as the configuration says."""
     active = getattr(getattr(jvm.org.apache.spark, "SparkContext$"), "MODULE$").getActive()
     if active.isDefined():
         active.get().stop()
     if delta:
         jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     jvm.org.apache.hadoop.fs.FileSystem.closeAll()
+    jvm.org.apache.logging.log4j.core.config.Configurator.reconfigure()
 
 
 def warm(session: SparkSession, folder: str) -> None:

@@ -11,6 +11,7 @@ from shared.core.errors import SecretMissing, SluiceError
 from shared.core.job import Job, JobContext
 from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spark.session import spark_session
+from shared.spark.silence import silence
 from shared.spark.sources import Connection, EverySource, FileSources, JdbcSources
 from shared.spark.tables import SparkTables
 from shared.spec.environment import Environment
@@ -45,6 +46,8 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
     secrets = Secrets(environment)
     name = environment.job(stage)
     spark = spark_session(name)
+    if stage == "ingest":
+        silence(spark)
     databases = JdbcSources(spark=spark, environment=environment.name, connect=lambda table, server: connection(table, server, secrets, environment))
     sources = EverySource(databases=databases, files=FileSources(spark=spark, environment=environment.name))
     return JobContext(

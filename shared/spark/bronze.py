@@ -20,6 +20,7 @@ from shared.spark.frames import misfits, widened
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.replay import replayed
+from shared.spark.silence import silence_executors
 from shared.spark.sources import SourceReader
 from shared.spark.store import Store, lines_of
 from shared.spec.lake import Position, Table
@@ -37,6 +38,7 @@ class Bronze:
     def land(
         self, table: Table, batch: Batch, related: Related, *, objects: Sequence[FileObject] = (), holds_rows: bool, writer: Writer, guard: Guard
     ) -> BatchEvidence:
+        silence_executors(self._store.spark)
         widens = self._widens(table)
         key = self._mask_key() if needs_key(table) else None
         windows = batch.replay is None and table.source is not None and table.source.watermark is not None

@@ -261,6 +261,17 @@ def test_a_job_is_started_with_delta_and_utc(assembly):
         assert given["--extra-py-files"].endswith(".zip")
 
 
+def test_what_failed_tasks_say_is_not_written_down_where_rows_are_in_clear(assembly):
+    """Executors fall silent with their job; and Glue's own analysis, and the event log of Spark's interface, would hold the messages."""
+    for stage, job in jobs(assembly).items():
+        given = job["DefaultArguments"]
+
+        assert ("false" if stage == "ingest" else "true") == given["--enable-job-insights"]
+        assert "--enable-spark-ui" not in given
+        assert " --conf spark.executor.syncLogLevel.enabled=true" in given["--conf"]
+        assert "spark.eventLog" not in given["--conf"]
+
+
 def test_partitions_follow_the_largest_run_of_a_stage(assembly):
     """Settings come with the job, and a group's run may be larger than its job: what a small run does not need, Spark coalesces."""
     made = {stage: job["DefaultArguments"]["--conf"] for stage, job in jobs(assembly, "prod").items()}

@@ -197,6 +197,9 @@ def test_what_may_not_be_looked_at_is_unknown_and_names_the_permission(lake, clo
         "states:DescribeStateMachine",
         "scheduler:GetSchedule",
         "sqs:GetQueueUrl",
+        "sns:GetTopicAttributes",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:GetDashboard",
     } == actions
 
 
@@ -478,7 +481,7 @@ def test_a_bucket_of_somebody_else_is_given_another_name(lake, cloud, code):
     assert ("wrong", True, True) == (line.status, "another account's" in line.found, 'bucket = "…"' in line.fix)
 
 
-def every_name():
+def every_name(lake):
     """Line -> the operation that finds its things, and what they are."""
     return {
         "state table": ("DescribeTable", {"Table": {}}, "AWS::DynamoDB::Table", [ENVIRONMENT.state_table]),
@@ -497,24 +500,32 @@ def every_name():
         "state machine": ("DescribeStateMachine", {}, "AWS::StepFunctions::StateMachine", [ENVIRONMENT.machine_arn]),
         "schedules": ("GetSchedule", {}, "AWS::Scheduler::Schedule", ["sluice-prod", "default|sluice-prod-watch"]),
         "missed runs": ("GetQueueUrl", {}, "AWS::SQS::Queue", [f"https://sqs.eu-central-1.amazonaws.com/{ACCOUNT}/sluice-prod-missed-runs"]),
+        "topics": ("GetTopicAttributes", {}, "AWS::SNS::Topic", [ENVIRONMENT.topic_arn(owner) for owner in lake.owners]),
+        "alarm names": (
+            "DescribeAlarms",
+            {"MetricAlarms": [{"AlarmName": "sluice-prod-run-failed"}]},
+            "AWS::CloudWatch::Alarm",
+            ["sluice-prod-run-failed"],
+        ),
+        "dashboard": ("GetDashboard", {}, "AWS::CloudWatch::Dashboard", ["sluice-prod"]),
     }
 
 
 def test_what_is_there_under_our_names_and_in_no_stack_is_in_the_way(lake, cloud):
     """What a stack keeps is taken back, the rest of an earlier lake deleted."""
-    cloud.answers |= {operation: answer for operation, answer, _, _ in every_name().values()}
+    cloud.answers |= {operation: answer for operation, answer, _, _ in every_name(lake).values()}
 
     found = lines(lake, cloud)
 
-    assert set(every_name()) == bad(found)
+    assert set(every_name(lake)) == bad(found)
     assert {"state table", "key alias", "log groups"} == {what for what in bad(found) if "import sluice-prod-storage" in found[what].fix}
     assert "sluice-prod-ingest, sluice-prod-refine, sluice-prod-stage, sluice-prod-publish" in found["jobs"].found
 
 
 def test_what_our_own_stacks_hold_is_not_in_the_way(lake, cloud):
     """The second deployment is an update."""
-    cloud.answers |= {operation: answer for operation, answer, _, _ in every_name().values()}
-    held = {kind: names for _, _, kind, names in every_name().values()} | {"AWS::S3::Bucket": [ENVIRONMENT.bucket, ENVIRONMENT.log_bucket]}
+    cloud.answers |= {operation: answer for operation, answer, _, _ in every_name(lake).values()}
+    held = {kind: names for _, _, kind, names in every_name(lake).values()} | {"AWS::S3::Bucket": [ENVIRONMENT.bucket, ENVIRONMENT.log_bucket]}
     cloud.stacks = {f"sluice-prod-{name}": ("UPDATE_COMPLETE", held if name == "storage" else {}) for name in get_args(Part)}
 
     found = lines(lake, cloud)

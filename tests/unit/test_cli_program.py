@@ -1,6 +1,8 @@
 """The program itself: help with examples everywhere, exit codes, and never a traceback for what we refuse ourselves."""
 
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,18 @@ def commands(group=None, path=()):
 
 
 EVERY = dict(commands())
+
+
+def test_the_program_runs_as_a_module_too(monkeypatch, capsys):
+    """`python -m cli.main` is what there is where nothing was installed."""
+    monkeypatch.setattr(sys, "argv", ["sluice", "--help"])
+    monkeypatch.delitem(sys.modules, "cli.main")
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("cli.main", run_name="__main__")
+
+    assert 0 == ended.value.code
+    assert "Usage" in capsys.readouterr().out
 
 
 def test_every_command_that_was_promised_is_there():
