@@ -26,7 +26,7 @@ def default_arguments(
         "--custom-logGroup-prefix": log_prefix,
         "--enable-auto-scaling": "true",
         "--enable-continuous-cloudwatch-log": "true",
-        # It writes down the messages of failed tasks, and those of ingest quote rows in clear (decisions/0024).
+        # It writes down the messages of failed tasks, and those of ingest quote rows in clear (decisions/0025).
         "--enable-job-insights": "false" if stage == "ingest" else "true",
         "--enable-metrics": "true",
         "--enable-observability-metrics": "true",

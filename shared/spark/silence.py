@@ -1,6 +1,6 @@
 """Owns keeping Spark's own log silent where rows are in clear: of a failed task, or of a driver's refusal, it writes the message with its values.
 
-What may be told of a failure is told by `refusals.without_values`. See decisions/0024.
+What may be told of a failure is told by `refusals.without_values`. See decisions/0025.
 """
 
 from typing import Any
