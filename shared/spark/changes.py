@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from shared.core.errors import BadState, DataRejected
 from shared.core.messages import CommitMeta, WriteCounts
 from shared.core.ports import Guard, Writer, Written
+from shared.spark.asking import only_rows
 from shared.spark.digests import content_digest, digest_aggregates, row_digest
 from shared.spark.frames import CHANGE, computed_once
 from shared.spark.refusals import halting
@@ -96,10 +97,12 @@ def staged_digest(table: Table, upserts: DataFrame, deletes: DataFrame) -> tuple
 
     A column that the contract gained since is NULL in every row, and a row's digest leaves NULLs out: it stays the same.
     """
-    written = upserts.agg(*digest_aggregates(row_digest(upserts, upserts.columns))).first()
-    removed = deletes.agg(*digest_aggregates(row_digest(deletes, table.key))).first()
-    if written is None or removed is None:
-        raise DataRejected(f"{table.name}: its change set could not be counted")
+    written, removed = only_rows(
+        [
+            upserts.agg(*digest_aggregates(row_digest(upserts, upserts.columns))),
+            deletes.agg(*digest_aggregates(row_digest(deletes, table.key))),
+        ]
+    )
     digest = content_digest(written, removed, salt=table.name)
     return digest, int(written["_digest_rows"]), int(removed["_digest_rows"])
 
