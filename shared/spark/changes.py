@@ -47,16 +47,17 @@ class Changes:
 
 
 @contextmanager
-def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]) -> Iterator[Changes]:
+def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...], *, grouped: bool = False) -> Iterator[Changes]:
     """A change set (`frames.change_set`) computed once; let go when the block ends.
 
     Raises DataRejected when a key comes out more than once (it could not be merged, whatever a gate says) or a row cannot be computed.
+    `grouped`: what is wanted came out of a grouping by `key`, so that no key can come out twice, and that is not looked for.
     """
     with ExitStack() as kept:
         with halting(table):
             once = kept.enter_context(computed_once(changes))
             row = once.agg(*_measures(once, columns, key)).first()
-            again = once.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
+            again = 0 if grouped else once.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
         if again:
             raise DataRejected(f"{table.name}: {again:,} keys ({', '.join(key)}) come out more than once; make the SQL give one row per key")
         if row is None:
