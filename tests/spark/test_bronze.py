@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from shop import KEY, ORDERS, WRITER, Shop, at, batch, order
+from shop import KEY, ORDERS, WRITER, Shop, at, batch, jobs_of, order
 
 from shared.core.errors import SchemaMismatch, SecretMissing
 from shared.core.messages import CommitMeta
@@ -265,9 +265,7 @@ def test_rejects_are_files_that_are_replaced_together(shop, tmp_path):
 def test_a_landing_stays_within_its_budget_of_spark_jobs(shop, spark):
     """Small batches cost jobs, not rows: a pass more per rule would show here."""
     shop.land(1, [order(n, days=0.95) for n in range(20)], LO, HI)
-    spark.sparkContext.setJobGroup("budget", "budget")
-    shop.land(2, [order(n, days=1.2) for n in range(20)], at(1), at(1) + timedelta(hours=9))
-    jobs = spark.sparkContext.statusTracker().getJobIdsForGroup("budget")
-    spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
 
-    assert len(jobs) <= 20
+    jobs = jobs_of(spark, lambda: shop.land(2, [order(n, days=1.2) for n in range(20)], at(1), at(1) + timedelta(hours=9)))
+
+    assert jobs <= 9
