@@ -429,10 +429,11 @@ class FakeLake:
         version = self._commit(table, content, writer, guard, kind="batch", operation="WRITE", digest=evidence.digest, batch=evidence, rows=by_lane)
         return replace(evidence, version=version)
 
-    def write_errors(self, table, batch, prefix):
+    def write_errors(self, table, batch, prefix, *, rejected):
         rows = self._versions(table)[-1].content[batch.batch_id]["rejected"]
+        if len(rows) != rejected:
+            raise AssertionError(f"{batch.batch_id}: {rejected} rejects are told of and {len(rows)} are there")
         self.world.effect("errors.put", lambda: self.errors.__setitem__(f"{prefix}/{batch.batch_id}", rows))
-        return len(rows)
 
     def merge(self, table, origin, *, after_seq, up_to_seq, rebuild, writer, guard):
         self._refuse(table)

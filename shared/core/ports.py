@@ -269,10 +269,10 @@ class Tables(Protocol):
         Raises MissingColumn, SourceUnavailable, ObjectGone, SnapshotTooSmall.
         """
 
-    def write_errors(self, table: Table, batch: Batch, prefix: str) -> int:
-        """Write the batch's rejected rows, as bronze holds them now, as JSON lines `<prefix>/<batch id>-*.json`; the number of rows.
+    def write_errors(self, table: Table, batch: Batch, prefix: str, *, rejected: int) -> None:
+        """Write the batch's rejected rows, as bronze holds them now, as JSON lines `<prefix>/<batch id>-*.json`; the batch's evidence says how many.
 
-        Replaces all files of the batch together; without rejected rows there are none afterwards."""
+        Replaces all files of the batch together; without rejected rows there are none afterwards, and bronze is not read."""
 
     def merge(self, table: Table, origin: Table, *, after_seq: int, up_to_seq: int, rebuild: bool, writer: Writer, guard: Guard) -> Written:
         """Bring batches (after_seq, up_to_seq] of bronze `origin` into a `merge` table by its contract. `rebuild`: the content is that of all

@@ -61,13 +61,15 @@ class Bronze:
         finally:
             work.rows.unpersist()
 
-    def write_errors(self, table: Table, batch: Batch, prefix: str) -> int:
+    def write_errors(self, table: Table, batch: Batch, prefix: str, *, rejected: int) -> None:
+        lines = self._reject_lines(table, batch) if rejected else None
+        self._store.replace_lines(lines, rejected, prefix, batch.batch_id)
+
+    def _reject_lines(self, table: Table, batch: Batch) -> DataFrame:
         rejects = self._store.read(table).where(f"{_is_batch(batch)} AND _lane = '{landing.REJECTED}'")
-        rows = rejects.count()
         told = rejects.withColumn("_table", F.lit(table.name)).withColumn("_frozen_by", F.lit(batch.run))
         texts = {"table": "_table", "batch_id": "_batch_id", "run_id": "_frozen_by", "row_id": "_row_id"}
-        self._store.replace_lines(lines_of(told, "_original", texts, "_reasons"), rows, prefix, batch.batch_id)
-        return rows
+        return lines_of(told, "_original", texts, "_reasons")
 
     def _examine(self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None) -> tuple[landing.Examined, Row, tuple[str, ...]]:
         """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is persisted; the

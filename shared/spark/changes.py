@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from shared.core.errors import BadState, DataRejected
 from shared.core.messages import CommitMeta, WriteCounts
 from shared.core.ports import Guard, Writer, Written
+from shared.spark.asking import only_rows
 from shared.spark.digests import content_digest, digest_aggregates, row_digest
 from shared.spark.frames import CHANGE, computed_once
 from shared.spark.refusals import halting
@@ -46,16 +47,17 @@ class Changes:
 
 
 @contextmanager
-def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]) -> Iterator[Changes]:
+def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...], *, grouped: bool = False) -> Iterator[Changes]:
     """A change set (`frames.change_set`) computed once; let go when the block ends.
 
     Raises DataRejected when a key comes out more than once (it could not be merged, whatever a gate says) or a row cannot be computed.
+    `grouped`: what is wanted came out of a grouping by `key`, so that no key can come out twice, and that is not looked for.
     """
     with ExitStack() as kept:
         with halting(table):
             once = kept.enter_context(computed_once(changes))
             row = once.agg(*_measures(once, columns, key)).first()
-            again = once.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
+            again = 0 if grouped else once.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
         if again:
             raise DataRejected(f"{table.name}: {again:,} keys ({', '.join(key)}) come out more than once; make the SQL give one row per key")
         if row is None:
@@ -96,10 +98,12 @@ def staged_digest(table: Table, upserts: DataFrame, deletes: DataFrame) -> tuple
 
     A column that the contract gained since is NULL in every row, and a row's digest leaves NULLs out: it stays the same.
     """
-    written = upserts.agg(*digest_aggregates(row_digest(upserts, upserts.columns))).first()
-    removed = deletes.agg(*digest_aggregates(row_digest(deletes, table.key))).first()
-    if written is None or removed is None:
-        raise DataRejected(f"{table.name}: its change set could not be counted")
+    written, removed = only_rows(
+        [
+            upserts.agg(*digest_aggregates(row_digest(upserts, upserts.columns))),
+            deletes.agg(*digest_aggregates(row_digest(deletes, table.key))),
+        ]
+    )
     digest = content_digest(written, removed, salt=table.name)
     return digest, int(written["_digest_rows"]), int(removed["_digest_rows"])
 

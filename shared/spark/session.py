@@ -1,4 +1,4 @@
-"""Owns the SparkSession a job works in: what it must be like, and what is set for small data."""
+"""Owns the SparkSession a job works in: what it must be like, and what is set unless the job says otherwise."""
 
 from pyspark.sql import SparkSession
 
@@ -14,6 +14,8 @@ _UNLESS_SET = {
     "spark.sql.shuffle.partitions": "8",
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+    # Delta would keep a copy of what it merges, lest it come out otherwise the second time: ours is computed already, and kept or staged.
+    "spark.databricks.delta.merge.materializeSource": "none",
 }
 # What PySpark looks up by name in the JVM whenever a column is made; the JVM looks through every jar for some of them.
 _LOOKED_UP = ("org.apache.spark.sql.functions", "functions", "PythonUtils", "PythonSQLUtils", "org.apache.spark.sql.classic.SparkSession")

@@ -48,7 +48,7 @@ class Loader:
             changes = change_set(wanted.limit(0), wanted, self._identity, self._columns)
         else:
             changes = self._changes(current, given, rebuild=rebuild)
-        with weighed(self._table, changes, self._columns, self._identity) as worked:
+        with weighed(self._table, changes, self._columns, self._identity, grouped=True) as worked:
             return write_changes(self._store, self._table, worked, writer, guard, whole=bool(differs))
 
     def _given(self, after_seq: int, up_to_seq: int) -> DataFrame:

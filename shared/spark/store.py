@@ -143,15 +143,16 @@ class Store:
     def read_parquet(self, key: str, schema: StructType) -> DataFrame:
         return self.spark.read.schema(schema).parquet(self.path(key))
 
-    def replace_lines(self, lines: DataFrame, count: int, prefix: str, stem: str) -> None:
-        """Make the files `<prefix>/<stem>-*.json` hold exactly `lines` (one string column), beside other stems' files in the same folder.
+    def replace_lines(self, lines: DataFrame | None, count: int, prefix: str, stem: str) -> None:
+        """Make the files `<prefix>/<stem>-*.json` hold exactly `lines` (one string column; None: be gone), beside other stems' files in the same
+        folder.
 
         They are written to a folder of their own first and then moved, so that a reader finds whole files. A process killed between
         removing the old files and moving the new ones leaves fewer files than it should: repeating the call mends that.
         """
         folder, draft = self.path(prefix), self.path(f"{prefix}/_draft-{stem}")
         files = self._files(folder)
-        if count:
+        if lines is not None:
             lines.coalesce(_files(count)).write.mode("overwrite").text(draft)
         for old in _glob(files, self.spark, f"{folder}/{stem}-*.json"):
             files.delete(old, False)

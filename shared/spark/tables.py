@@ -52,8 +52,8 @@ class SparkTables:
     ) -> BatchEvidence:
         return self._bronze.land(table, batch, self._latest_rows, objects=objects, holds_rows=holds_rows, writer=writer, guard=guard)
 
-    def write_errors(self, table: Table, batch: Batch, prefix: str) -> int:
-        return self._bronze.write_errors(table, batch, prefix)
+    def write_errors(self, table: Table, batch: Batch, prefix: str, *, rejected: int) -> None:
+        self._bronze.write_errors(table, batch, prefix, rejected=rejected)
 
     def merge(self, table: Table, origin: Table, *, after_seq: int, up_to_seq: int, rebuild: bool, writer: Writer, guard: Guard) -> Written:
         return Loader(self._store, table, origin).load(after_seq=after_seq, up_to_seq=up_to_seq, rebuild=rebuild, writer=writer, guard=guard)

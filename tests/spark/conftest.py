@@ -34,6 +34,8 @@ def spark(tmp_path_factory):
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.default.parallelism", "2")
         .config("spark.databricks.delta.snapshotPartitions", "1")
+        .config("spark.sql.files.minPartitionNum", "1")
+        .config("spark.sql.leafNodeDefaultParallelism", "1")
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.local.dir", str(scratch / "local"))
         .config("spark.ui.enabled", "false")

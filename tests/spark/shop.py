@@ -308,6 +308,14 @@ def with_columns(of, *added, **changes):
     return replace(of, columns=(*of.columns, *added), **changes)
 
 
+def jobs_of(spark, action):
+    """How many Spark jobs an action takes, Delta's own among them."""
+    scheduler = spark._jsc.sc().dagScheduler()
+    before = scheduler.numTotalJobs()
+    action()
+    return scheduler.numTotalJobs() - before
+
+
 _BLANKS = tempfile.TemporaryDirectory(prefix="sluice-blanks-")
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from shop import CUSTOMERS, FACT, ORDERS, SILVER_ORDERS, WRITER, Shop, column, order, rule, table, with_columns
+from shop import CUSTOMERS, FACT, ORDERS, SILVER_ORDERS, WRITER, Shop, column, jobs_of, order, rule, table, with_columns
 
 from shared.core.errors import ContractError, DataRejected, EvidenceInvalid, SchemaMismatch
 from shared.core.messages import ChangeSetRef
@@ -91,6 +91,20 @@ def test_only_affected_keys_are_compared_and_an_overlay_reaches_its_readers(gold
 
     assert {(done.upserts, done.deletes) for done in staged.values()} == {(0, 0)}
     assert gold.versions(FACT) == before
+
+
+def test_silver_and_gold_stay_within_their_budgets_of_spark_jobs(gold, spark):
+    """Small tables cost jobs, not rows: a rule that asks for itself, or a pass more, would show here."""
+    gold.run(gold.trade([order(1, customer="C1"), order(2, customer="C2")]))
+    silver = []
+
+    merging = jobs_of(spark, lambda: silver.append(gold.trade([order(3, customer="C1", days=1.5)])))
+    checking = jobs_of(spark, lambda: gold.tables.check(SILVER_ORDERS, silver[0], consumed={}))
+    running = jobs_of(spark, lambda: gold.run(silver[0]))
+
+    assert merging <= 11
+    assert checking <= 3
+    assert running <= 51
 
 
 def test_an_edited_table_moves_its_readers_where_rows_appear_and_where_they_vanish(gold):

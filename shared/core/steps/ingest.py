@@ -179,9 +179,9 @@ def _land(ctx: JobContext, table: Table, batch: Batch, commit: LogCommit | None,
         objects = () if batch.manifest is None else ctx.documents.get(batch.manifest, Manifest).objects
         evidence = ctx.tables.land(table, batch, objects=objects, holds_rows=holds_rows(commit), writer=ctx.writer, guard=ctx.guard)
         how = "batch_landed"
-    if evidence.version is not None:
-        ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run))
     counts = evidence.counts
+    if evidence.version is not None:
+        ctx.tables.write_errors(table, batch, errors_prefix(table, batch.ingest_time, batch.run), rejected=counts.rejected)
     ctx.log.event(
         how, table=table.name, batch_id=batch.batch_id, read=counts.read, accepted=counts.accepted, rejected=counts.rejected, seen=counts.seen
     )
