@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import secrets
 import string
@@ -48,14 +49,20 @@ class Search:
         self._digests = {hashlib.new(name, value.encode()).hexdigest().encode(): name for value in values for name in _KEYLESS}
 
     def below(self, folder: Path, *, leave_out: Callable[[str], bool] = lambda _file: False) -> list[Find]:
-        """Every find in names and contents of files; contents that were searched already are not searched again."""
+        """Every find in names and contents of files; contents that were searched already are not searched again.
+
+        Files may come and go meanwhile, as Spark's do.
+        """
         found, searched = list[Find](), set[bytes]()
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
             file = path.relative_to(folder).as_posix()
             if leave_out(file):
                 continue
             found += self._finds(file, "its name", file.encode())
-            data = path.read_bytes()
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue
             digest = hashlib.sha256(data).digest()
             if digest not in searched:
                 searched.add(digest)
