@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import secrets
 import string
@@ -50,10 +51,10 @@ class Search:
     def below(self, folder: Path, *, leave_out: Callable[[str], bool] = lambda _file: False) -> list[Find]:
         """Every find in names and contents of files; contents that were searched already are not searched again.
 
-        A file that goes while we look is of something at work: Spark tidies up after itself.
+        Files may come and go meanwhile, as Spark's do.
         """
         found, searched = list[Find](), set[bytes]()
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names):
             file = path.relative_to(folder).as_posix()
             if leave_out(file):
                 continue
