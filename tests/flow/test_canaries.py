@@ -51,7 +51,8 @@ def test_personal_data_is_nowhere_but_at_its_source(lake):
     """In sound rows and in rejects of every kind, after a run whose sources failed over these very values and one that took them all in."""
     compiled = compile_lake(lake.laptop.lake)
     sources, word, decoy = classified_sources(compiled), new_word(), new_word()
-    reading = {"tables": [table.name for table in compiled.tables if classified(table)]}
+    # Gold is made of what silver holds.
+    reading = {"tables": [table.name for table in compiled.tables if classified(table) and table.layer != "gold"]}
     with lake.laptop._source().connect(autocommit=True) as shop:
         planted = [row for table in sources for row in plant(shop, table, word)]
         for way, table in enumerate(sources):
