@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.athena import RESULTS
 from infra.access import FUNCTIONS, JOBS
 from infra.lakehouse import DataIsKept, chosen_environments, new_app
 from infra.settings import BadEnvironment, deletes_data, kept_after_all, log_retention
@@ -81,13 +82,13 @@ def test_the_buckets_speak_tls_only(local):
         assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied
 
 
-def test_only_staged_change_sets_expire(local):
+def test_only_staged_change_sets_and_answers_of_athena_expire(local):
     """No lifecycle rule may ever touch a live object of a table, its log, evidence or a plan; what was overwritten can be had back a while."""
     bucket = local("storage", "AWS::S3::Bucket")[1]
 
     rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
-    assert {"staging", "undo", "broken-uploads"} == set(rules)
-    assert ["_staging/"] == [rule["Prefix"] for rule in rules.values() if "ExpirationInDays" in rule]
+    assert {"staging", "answers", "undo", "broken-uploads"} == set(rules)
+    assert {"_staging/": 90, f"{RESULTS}/": 7} == {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules.values() if "ExpirationInDays" in rule}
     assert {"Id", "Status", "NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"} == set(rules["undo"])
     assert {"NoncurrentDays": 30} == rules["undo"]["NoncurrentVersionExpiration"]
     assert {"Id", "Status", "AbortIncompleteMultipartUpload"} == set(rules["broken-uploads"])
