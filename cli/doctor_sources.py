@@ -104,11 +104,17 @@ def _storing(account: Account, name: str, value: str) -> str:
 
 
 def _own_key(account: Account, name: str) -> Found | None:
-    """A secret under a key of its owner is read by ingest only where that key lets it (infra/roles.py gives the secret alone)."""
+    """A secret under a key of its owner is read by ingest only where that key lets it (infra/roles.py gives the secret alone).
+
+    A key of this account may say so by itself; for one of another account the role's own policy must say it too.
+    """
     key = account.ask("secretsmanager", "describe_secret", SecretId=name).get("KmsKeyId")
     if key is None or key.endswith(_AWS_KEY):
         return None
-    fix = f"let the key's policy allow kms:Decrypt to the role of job {account.environment.job('ingest')}, or put the secret under {_AWS_KEY}"
+    fix = f"let the key's policy allow kms:Decrypt to the role of job {account.environment.job('ingest')}"
+    if key.startswith("arn:") and key.split(":")[4] != account.environment.account:
+        fix += ", and add kms:Decrypt on it to that role's own policy (the key is another account's: both are asked)"
+    fix += f", or put the secret under {_AWS_KEY}"
     return warning(f"{name} is encrypted under {key}, of which no stack speaks", fix)
 
 

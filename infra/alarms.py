@@ -24,7 +24,7 @@ PERIOD = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """Rings when the statistic of one period is above `above`. `text` says what is so; `enabled` is false where nothing can be late yet."""
+    """Rings when the statistic of one period is above `above`. `text` says what is so; An alarm that is not `enabled` tells nobody."""
 
     id: str
     namespace: str
@@ -108,7 +108,8 @@ def _of_the_schedule(environment: Environment) -> Iterator[Alarm]:
         text=f"A strike of the schedule could not start a run of {name}; it lies in the queue {environment.missed_runs}.",
         enabled=schedule.enabled,
     )
-    found = gaps(schedule)
+    # Made only when there is something to miss: nobody tells the age of a schedule that is off, and an alarm on it would ring.
+    found = gaps(schedule) if schedule.enabled else None
     if found is not None:
         late = environment.sla.start_minutes
         yield _age(
@@ -118,7 +119,6 @@ def _of_the_schedule(environment: Environment) -> Iterator[Alarm]:
             above=found.longest + (WINDOW_MINUTES + late) * 60,
             runbook="missed-run.md",
             text=f"No strike of {schedule.expression} became a run of {name} in time, {late} minutes included, or watch is silent.",
-            enabled=schedule.enabled,
         )
 
 
@@ -169,7 +169,6 @@ def _age(
     runbook: str,
     text: str,
     owner: str = OPERATOR,
-    enabled: bool = True,
 ) -> Alarm:
     return Alarm(
         id=id,
@@ -182,5 +181,4 @@ def _age(
         owner=owner,
         runbook=runbook,
         text=text,
-        enabled=enabled,
     )

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import get_args
 
-from aws_cdk import CfnResource, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.limits import refuse_too_large
 from infra.names import Shelf, stack_name
 from infra.permissions import Permissions, Published
 from infra.settings import cdk_environment
@@ -16,13 +17,7 @@ from shared.core.layout import rejects_path, table_path
 from shared.spec.environment import Environment
 from shared.spec.lake import Lake, Table
 
-# CloudFormation's own limit; what is beside tables in the stack: databases, settings, locations, tags, grants, a role.
-RESOURCES = 500
 FIRST_REJECTS = "2020-01-01"  # projected days begin here; a day without rejects costs nothing
-
-
-class LakeTooLarge(ValueError):
-    """The lake's catalogue does not fit into one stack."""
 
 
 class CatalogueStack(Stack):
@@ -41,7 +36,7 @@ class CatalogueStack(Stack):
         for one in published:
             self._rejects(one) if one.shelf == "rejects" else self._table(one)
         permissions.on(databases, published)
-        refuse_too_large(environment, lake, sum(CfnResource.is_cfn_resource(one) for one in self.node.find_all()))
+        refuse_too_large(self, lake)
 
     def _database(self, environment: Environment, shelf: Shelf) -> glue.CfnDatabase:
         return glue.CfnDatabase(
@@ -121,16 +116,6 @@ class CatalogueStack(Stack):
                 storage_descriptor=storage,
                 partition_keys=partition_keys,
             ),
-        )
-
-
-def refuse_too_large(environment: Environment, lake: Lake, resources: int) -> None:
-    """Raise LakeTooLarge when a catalogue of so many resources does not fit into a stack."""
-    if resources > RESOURCES:
-        each = resources / len(lake.tables)
-        raise LakeTooLarge(
-            f"{environment.prefix}-catalogue: {len(lake.tables)} tables make {resources:,} resources, and CloudFormation takes {RESOURCES} in a "
-            f"stack (about {int(RESOURCES / each)} such tables). Move the tables of a domain into a lake of their own: a folder beside this one"
         )
 
 

@@ -26,6 +26,10 @@ from shared.spec.lake import Lake, Stage
 GLUE_VERSION = "6.0"
 # Beyond one run per group: a twin of a retried start, and a run of an execution that is being stopped.
 SPARE_RUNS = 2
+STARS = (
+    "cloudwatch:PutMetricData takes no resource; the condition holds it to Glue's own namespace. glue:GetSecurityConfiguration takes none either; "
+    "it tells which keys are used."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +86,10 @@ class ComputeStack(Stack):
         return function
 
     def _security(self) -> glue.CfnSecurityConfiguration:
+        """How Glue encrypts what it leaves behind, but for its logs: their groups are encrypted already, and Glue would write to others."""
         key = self._holdings.key.key_arn
         encryption = glue.CfnSecurityConfiguration.EncryptionConfigurationProperty(
-            cloud_watch_encryption=glue.CfnSecurityConfiguration.CloudWatchEncryptionProperty(cloud_watch_encryption_mode="SSE-KMS", kms_key_arn=key),
+            cloud_watch_encryption=glue.CfnSecurityConfiguration.CloudWatchEncryptionProperty(cloud_watch_encryption_mode="DISABLED"),
             job_bookmarks_encryption=glue.CfnSecurityConfiguration.JobBookmarksEncryptionProperty(
                 job_bookmarks_encryption_mode="CSE-KMS", kms_key_arn=key
             ),
@@ -124,6 +129,11 @@ class ComputeStack(Stack):
             connections=placed,
         )
         job.node.add_dependency(role)
+        accept(
+            job,
+            "AwsSolutions-GL1",
+            "The storage stack encrypts the job's log groups under the lake's key; Glue's own mode writes to groups of other names.",
+        )
         return job
 
     def _placed(self, stage: Stage, role: iam.Role) -> glue.CfnJob.ConnectionsListProperty | None:
@@ -141,17 +151,20 @@ class ComputeStack(Stack):
         label = stage.title()
         role = iam.Role(self, f"{label}JobRole", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
         for stream in ("error", "output"):
-            self._log_group(f"{label}{stream.title()}Logs", role)
+            self._log_group(f"{label}{stream.title()}Logs", role).grant(role, "logs:CreateLogGroup")  # which Glue asks for, there or not
         grant(role, access, self._holdings)
         own = job_arn(role, self._holdings.environment, stage)
         role.add_to_policy(iam.PolicyStatement(sid="AskForTwins", actions=["glue:GetJobRun"], resources=[own]))
         sources = [asset.bucket.arn_for_objects(asset.s3_object_key) for asset in code]
         role.add_to_policy(iam.PolicyStatement(sid="ReadCode", actions=["s3:GetObject"], resources=sources))
+        # Of the security configuration: Glue reads it, and encrypts by it, in the job's name. It knows no resources for the first.
+        role.add_to_policy(iam.PolicyStatement(sid="ReadSecurity", actions=["glue:GetSecurityConfiguration"], resources=["*"]))
+        role.add_to_policy(iam.PolicyStatement(sid="Encrypt", actions=["kms:Encrypt"], resources=[self._holdings.key.key_arn]))
         # CloudWatch knows no resources for metrics; the namespace takes their place.
         metrics = iam.PolicyStatement(sid="PutMetrics", actions=["cloudwatch:PutMetricData"], resources=["*"])
         metrics.add_condition("StringEquals", {"cloudwatch:namespace": "Glue"})
         role.add_to_policy(metrics)
-        accept(role, "AwsSolutions-IAM5[Resource::*]", "cloudwatch:PutMetricData takes no resource; the condition holds it to Glue's own namespace.")
+        accept(role, "AwsSolutions-IAM5[Resource::*]", STARS)
         return role
 
     def _log_group(self, label: str, role: iam.Role) -> logs.ILogGroup:

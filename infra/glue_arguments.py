@@ -15,10 +15,10 @@ def default_arguments(
 ) -> Mapping[str, str]:
     """Arguments that no run changes. Names of secrets and values of any kind stay out: Glue may log arguments.
 
-    `extra_jars` are the drivers of the lake's servers; Glue brings Delta's jars itself.
+    `extra_jars` are the drivers of the lake's servers, and come before those that Glue carries itself; it brings Delta's jars.
     """
     return {
-        **({"--extra-jars": ",".join(extra_jars)} if extra_jars else {}),
+        **({"--extra-jars": ",".join(extra_jars), "--user-jars-first": "true"} if extra_jars else {}),
         "--environment": environment.name,
         "--extra-py-files": extra_py_files,
         "--datalake-formats": "delta",
@@ -41,6 +41,8 @@ def spark_conf(environment: Environment, stage: Stage) -> Mapping[str, str]:
     return {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # Spark 4's own default, but a job refuses to start without it, and what Glue sets is Glue's to change.
+        "spark.sql.ansi.enabled": "true",
         # Both: without the JVM's own zone, JDBC timestamps without a zone are silently wrong.
         "spark.sql.session.timeZone": "UTC",
         "spark.driver.extraJavaOptions": "-Duser.timezone=UTC",

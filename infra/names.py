@@ -12,9 +12,10 @@ Part = Literal["storage", "network", "signals", "catalogue", "compute", "workflo
 Shelf = Literal["silver", "gold", "rejects"]  # what a database of the catalogue holds
 Tag = Literal["layer", "classification", "domain", "readers"]  # of Lake Formation
 
-# What the ingest job calls from a subnet without a way out. Over gateways, which cost nothing: its data and its state.
+# What the ingest job calls from a subnet without a way out. Over gateways, which cost nothing: its data and its state. KMS is called by Glue
+# itself, in the job's name, where a job has a security configuration.
 GATEWAYS = ("s3", "dynamodb")
-INTERFACES = ("glue", "logs", "monitoring", "secretsmanager")
+INTERFACES = ("glue", "kms", "logs", "monitoring", "secretsmanager")
 
 
 def stack_name(environment: Environment, part: Part) -> str:

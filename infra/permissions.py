@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from aws_cdk import CfnResource, DefaultStackSynthesizer, Stack
+from aws_cdk import CfnResource, DefaultStackSynthesizer, RemovalPolicy, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -97,16 +97,17 @@ class Permissions:
             lakeformation.CfnDataLakeSettings.DataLakePrincipalProperty(data_lake_principal_identifier=principal)
             for principal in (self._deployer, *self._environment.admins)
         ]
-        self._link(
-            lakeformation.CfnDataLakeSettings(
-                self._stack,
-                "LakeFormation",
-                admins=admins,
-                mutation_type="APPEND",
-                create_database_default_permissions=[],
-                create_table_default_permissions=[],
-            )
+        settings = lakeformation.CfnDataLakeSettings(
+            self._stack,
+            "LakeFormation",
+            admins=admins,
+            mutation_type="APPEND",
+            create_database_default_permissions=[],
+            create_table_default_permissions=[],
         )
+        # They are the account's and region's: another environment there has the same deployer, and would lose it with this one's stack.
+        settings.apply_removal_policy(RemovalPolicy.RETAIN)
+        self._link(settings)
 
     def _locations(self, key: kms.IKey) -> None:
         """Lake Formation hands out the data of three folders; bronze, evidence and change sets are not its to give. Jobs go on by their own roles."""

@@ -121,7 +121,8 @@ def _secrets(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[iam
 
 
 def _sources_of_files(access: Access, holdings: Holdings, role: iam.Role) -> Sequence[iam.PolicyStatement]:
-    """Reading what contracts name as locations of files, and nothing beside it. A bucket under a key of another needs that key's consent too."""
+    """Reading what contracts name as locations of files, and nothing beside it. A bucket under a key of its owner
+    needs that key's consent too, and one under a key of another account kms:Decrypt in the role's own policy besides, which nothing here gives."""
     statements = list[iam.PolicyStatement]()
     for location in holdings.locations if access.secrets else ():
         bucket, folder = _bucket_arn(role, location), _folder(location)

@@ -14,6 +14,7 @@ from constructs import Construct
 
 from infra.alarms import Alarm, alarms_of
 from infra.dashboard import dashboard
+from infra.limits import refuse_too_large
 from infra.names import stack_name
 from infra.settings import cdk_environment
 from shared.spec.environment import Environment
@@ -41,6 +42,7 @@ class SignalsStack(Stack):
         body = json.dumps(dashboard(environment, arns))
         cloudwatch.CfnDashboard(self, "Dashboard", dashboard_name=environment.prefix, dashboard_body=body)
         key.add_to_resource_policy(self._from_alarms("AlarmsOfThisLake", ["kms:Decrypt", "kms:GenerateDataKey"], "*", environment))
+        refuse_too_large(self, lake)
 
     def _topic(self, name: str, environment: Environment, key: kms.IKey) -> sns.Topic:
         topic = sns.Topic(self, f"Topic-{name.removeprefix(environment.prefix)}", topic_name=name, master_key=key, enforce_ssl=True)

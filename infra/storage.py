@@ -12,6 +12,7 @@ from infra.names import log_groups, stack_name
 from infra.settings import cdk_environment, log_retention, removal_policy
 from shared.spec.environment import Environment
 
+ANSWERS_DAYS = 7  # of `sluice sql` in Athena, which its caller has read by then
 # An intent refers to its change sets until a later run finished it. A lake that nobody recovers for this long must be rebuilt from bronze.
 STAGING_DAYS = 90
 
@@ -100,6 +101,12 @@ class StorageStack(Stack):
                     id="staging",
                     prefix="_staging/",
                     expiration=Duration.days(STAGING_DAYS),
+                    noncurrent_version_expiration=Duration.days(1),
+                ),
+                s3.LifecycleRule(
+                    id="answers",
+                    prefix="_athena/",
+                    expiration=Duration.days(ANSWERS_DAYS),
                     noncurrent_version_expiration=Duration.days(1),
                 ),
                 # Of a live object this touches nothing: what VACUUM or a rewrite took away can be had back for so long.

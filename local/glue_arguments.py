@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from local.errors import LaptopError
 
-# Glue takes these for itself; everything else reaches the script.
-_GLUES_OWN = ("--conf", "--extra-py-files", "--extra-jars", "--datalake-formats")
+# Glue takes these for itself; everything else reaches the script. On the laptop shipped jars have nothing to come before: no driver of another
+# version is in its class path (local/spark_conf.py).
+_GLUES_OWN = ("--conf", "--extra-py-files", "--extra-jars", "--user-jars-first", "--datalake-formats")
 # Glue installs packages or reads files that the laptop would silently leave out.
-_UNSUPPORTED = ("--additional-python-modules", "--extra-files", "--user-jars-first")
+_UNSUPPORTED = ("--additional-python-modules", "--extra-files")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

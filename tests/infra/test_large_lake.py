@@ -4,9 +4,12 @@ import json
 
 import pytest
 
-import infra.catalogue
-from infra.catalogue import CatalogueStack, LakeTooLarge
+import infra.limits
+from infra.bundling import ROOT
+from infra.catalogue import CatalogueStack
 from infra.lakehouse import new_app
+from infra.limits import LakeTooLarge
+from infra.signals import SignalsStack
 from infra.storage import StorageStack
 from shared.core.events import PlanAnswer
 from shared.spec.codec import to_json
@@ -59,15 +62,36 @@ def test_sixty_groups_fit_into_a_payload():
     assert len(json.dumps(to_json(PlanAnswer(fence=10**12, recover=None, duplicate=False, groups=groups)))) <= PAYLOAD_BYTES / 100
 
 
-def test_a_lake_that_no_stack_takes_is_refused_with_what_to_do(sixty, tmp_path, monkeypatch):
+@pytest.mark.parametrize("part", ["catalogue", "signals"])
+def test_a_lake_that_no_stack_takes_is_refused_with_what_to_do(sixty, tmp_path, monkeypatch, part):
     """Before anything is deployed, with the number that would fit. Sixty tables and a limit below them stand in for the hundreds of a real one."""
-    resources = len(sixty.template("prod", "catalogue")["Resources"])
-    monkeypatch.setattr(infra.catalogue, "RESOURCES", resources - 1)
+    resources = len(sixty.template("prod", part)["Resources"])
+    monkeypatch.setattr(infra.limits, "RESOURCES", resources - 1)
     made = generated(20)
     app, environment = new_app(str(tmp_path)), made.environments["prod"]
     storage = StorageStack(app, environment=environment)
 
+    made_of = {
+        "catalogue": lambda: CatalogueStack(app, environment=environment, lake=made, bucket=storage.bucket, key=storage.key),
+        "signals": lambda: SignalsStack(app, lake=made, environment=environment, key=storage.key),
+    }
+
     with pytest.raises(
-        LakeTooLarge, match=rf"60 tables make {resources} resources, .* {resources - 1} in a stack \(about 59 such.*a lake of their own"
+        LakeTooLarge,
+        match=rf"sluice-prod-{part}: 60 tables make {resources} resources, .* {resources - 1} in a stack \(about 59 such.*a lake of their own",
     ):
-        CatalogueStack(app, environment=environment, lake=made, bucket=storage.bucket, key=storage.key)
+        made_of[part]()
+
+
+def test_the_page_says_how_many_tables_fit(sixty):
+    """What a table takes of the two stacks that grow with it, and what is beside tables; a promise of freshness takes an alarm more."""
+    catalogue, signals = (len(sixty.template("prod", part)["Resources"]) for part in ("catalogue", "signals"))
+    classified, gold, tables = 20, 20, 60
+    beside, hearing = catalogue - 2 * tables - classified, signals - 2 * tables
+    told = " ".join((ROOT / "README.md").read_text().split())
+
+    of_all_kinds = int(min((STACK_RESOURCES - beside) / (2 + classified / tables), (STACK_RESOURCES - hearing) / (2 + gold / tables)))
+    plain = int(min((STACK_RESOURCES - beside) / 2, (STACK_RESOURCES - hearing) / 2))
+    promised = int((STACK_RESOURCES - hearing) / (2 + gold / tables))
+    assert f"about {of_all_kinds // 10 * 10} tables" in told
+    assert f"{promised} without classified columns, {plain} if no gold table promises its freshness either" in told

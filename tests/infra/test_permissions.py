@@ -193,6 +193,13 @@ def test_administrators_are_added_to_those_there_are(found):
     assert ["cdk-hnb659fds-cfn-exec-role-222222222222-eu-west-1", "harbour-master"] == admins
 
 
+def test_settings_outlive_their_stack(found):
+    """Two environments may share an account and a region, and so their deployer: one that goes must not take its rights from the other."""
+    (settings,) = [one for one in found.values() if one["Type"] == f"{OF_LAKE_FORMATION}DataLakeSettings"]
+
+    assert ("Retain", "Retain") == (settings["DeletionPolicy"], settings["UpdateReplacePolicy"])
+
+
 def test_an_environment_without_people_grants_to_nobody(assembly):
     """Its tags stand there; only the deployer's leave to make tables is given."""
     given = assembly.properties("local", "catalogue", "AWS::LakeFormation::PrincipalPermissions")

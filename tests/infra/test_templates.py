@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.athena import RESULTS
 from infra.access import FUNCTIONS, JOBS
 from infra.lakehouse import DataIsKept, chosen_environments, new_app
 from infra.settings import BadEnvironment, deletes_data, kept_after_all, log_retention
@@ -29,6 +30,18 @@ def local(assembly):
 
 def jobs(assembly, name="local"):
     return {job["Name"].removeprefix(f"sluice-{name}-"): job for job in assembly.properties(name, "compute", "AWS::Glue::Job")}
+
+
+def job_statements(assembly, stage):
+    """What the role of a job may do."""
+    (policy,) = [
+        one for one in assembly.properties("local", "compute", "AWS::IAM::Policy") if one["PolicyName"].startswith(f"{stage.title()}JobRole")
+    ]
+    return policy["PolicyDocument"]["Statement"]
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
 
 
 def machine(assembly, name="local"):
@@ -69,13 +82,13 @@ def test_the_buckets_speak_tls_only(local):
         assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in denied
 
 
-def test_only_staged_change_sets_expire(local):
+def test_only_staged_change_sets_and_answers_of_athena_expire(local):
     """No lifecycle rule may ever touch a live object of a table, its log, evidence or a plan; what was overwritten can be had back a while."""
     bucket = local("storage", "AWS::S3::Bucket")[1]
 
     rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
-    assert {"staging", "undo", "broken-uploads"} == set(rules)
-    assert ["_staging/"] == [rule["Prefix"] for rule in rules.values() if "ExpirationInDays" in rule]
+    assert {"staging", "answers", "undo", "broken-uploads"} == set(rules)
+    assert {"_staging/": 90, f"{RESULTS}/": 7} == {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules.values() if "ExpirationInDays" in rule}
     assert {"Id", "Status", "NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"} == set(rules["undo"])
     assert {"NoncurrentDays": 30} == rules["undo"]["NoncurrentVersionExpiration"]
     assert {"Id", "Status", "AbortIncompleteMultipartUpload"} == set(rules["broken-uploads"])
@@ -252,7 +265,7 @@ def test_a_job_is_started_with_delta_and_utc(assembly):
 
         assert "io.delta.sql.DeltaSparkSessionExtension" == conf["spark.sql.extensions"]
         assert "org.apache.spark.sql.delta.catalog.DeltaCatalog" == conf["spark.sql.catalog.spark_catalog"]
-        assert {"UTC"} == {conf["spark.sql.session.timeZone"]}
+        assert ("UTC", "true") == (conf["spark.sql.session.timeZone"], conf["spark.sql.ansi.enabled"])
         assert {"-Duser.timezone=UTC"} == {conf["spark.driver.extraJavaOptions"], conf["spark.executor.extraJavaOptions"]}
         assert "eu-west-1" == conf["spark.hadoop.fs.s3a.endpoint.region"]
         assert ("local", "delta", "true", "true") == tuple(
@@ -281,7 +294,10 @@ def test_partitions_follow_the_largest_run_of_a_stage(assembly):
 
 
 def test_ingest_alone_takes_the_drivers_of_its_sources_along(assembly):
-    """What was tested is what runs, whatever Glue carries; and the job's role may read the jar."""
+    """What was tested is what runs, before what Glue carries; and the job's role may read the jar."""
+    assert {"ingest": "true", "refine": None, "stage": None, "publish": None} == {
+        stage: job["DefaultArguments"].get("--user-jars-first") for stage, job in jobs(assembly).items()
+    }
     (url,) = {job["DefaultArguments"].get("--extra-jars", "") for stage, job in jobs(assembly).items() if stage == "ingest"}
     others = {job["DefaultArguments"].get("--extra-jars") for stage, job in jobs(assembly).items() if stage != "ingest"}
 
@@ -298,14 +314,34 @@ def test_no_argument_names_a_secret(assembly):
         assert "tower" not in json.dumps(job["DefaultArguments"])
 
 
-def test_jobs_encrypt_what_they_leave_behind(local):
-    """Logs, bookmarks and spilled files of Glue itself."""
+def test_jobs_encrypt_what_they_leave_behind(assembly, local):
+    """Bookmarks and spilled files of Glue itself, by its own reading of its configuration. Its logs go to groups of ours, which are encrypted: in its
+    other mode Glue puts its configuration's and its role's names into those of the groups."""
     (security,) = local("compute", "AWS::Glue::SecurityConfiguration")
 
     encryption = security["EncryptionConfiguration"]
-    assert "SSE-KMS" == encryption["CloudWatchEncryption"]["CloudWatchEncryptionMode"]
+    assert {"CloudWatchEncryptionMode": "DISABLED"} == encryption["CloudWatchEncryption"]
     assert "CSE-KMS" == encryption["JobBookmarksEncryption"]["JobBookmarksEncryptionMode"]
     assert ["SSE-KMS"] == [one["S3EncryptionMode"] for one in encryption["S3Encryptions"]]
+    for stage in JOBS:
+        statements = {one.get("Sid"): one for one in job_statements(assembly, stage)}
+        assert ("glue:GetSecurityConfiguration", "*") == (statements["ReadSecurity"]["Action"], statements["ReadSecurity"]["Resource"])
+        assert "kms:Encrypt" == statements["Encrypt"]["Action"]
+        assert statements["Encrypt"]["Resource"]["Fn::ImportValue"].startswith(KEY)
+
+
+def test_a_job_may_ask_for_its_own_two_log_groups(assembly):
+    """Glue asks CloudWatch to make them, whether or not they are there, and may write to no others."""
+    for stage in JOBS:
+        allowed = [
+            one["Resource"] for one in job_statements(assembly, stage) if {"logs:CreateLogGroup", "logs:PutLogEvents"} & {*listed(one["Action"])}
+        ]
+        text = json.dumps(allowed)
+
+        assert {f"/aws-glue/sluice-local-{stage}/{stream}" for stream in ("error", "output")} == set(re.findall(r"log-group:([^:]+):\*", text))
+        for action in ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"):
+            held = [one for one in job_statements(assembly, stage) if action in listed(one["Action"])]
+            assert 2 == sum(len(listed(one["Resource"])) for one in held), action
 
 
 def test_every_function_is_python_3_13_and_knows_its_environment(local):
@@ -345,11 +381,11 @@ def test_nobody_gets_into_the_vpc_through_the_job(assembly):
 
 
 def test_a_subnet_without_a_way_out_has_endpoints_to_what_the_job_calls(assembly):
-    """Data and state by gateways; secrets, logs, metrics and its own twins by interfaces that only its workers reach."""
+    """Data and state by gateways; secrets, keys, logs, metrics and its own twins by interfaces that only its workers reach."""
     endpoints = assembly.properties("quay", "network", "AWS::EC2::VPCEndpoint")
 
     services = {(one["VpcEndpointType"], one["ServiceName"].rpartition(".")[2]) for one in endpoints}
-    interfaces = {("Interface", name) for name in ("glue", "logs", "monitoring", "secretsmanager")}
+    interfaces = {("Interface", name) for name in ("glue", "kms", "logs", "monitoring", "secretsmanager")}
     assert {("Gateway", "s3"), ("Gateway", "dynamodb")} | interfaces == services
     for one in endpoints:
         inside = one.get("RouteTableIds") == ["rtb-0a1b2c3d"] or one.get("SecurityGroupIds") == [{"Fn::GetAtt": ["Workers", "GroupId"]}]

@@ -387,13 +387,15 @@ def test_a_secret_that_waits_for_its_deletion_is_called_back(lake, cloud):
     assert f"aws secretsmanager restore-secret --region {REGION} --secret-id prod/mask-key" == lines(lake, cloud)["mask key"].fix
 
 
-def test_a_secret_under_a_key_of_its_owner_is_a_warning(lake, cloud):
+@pytest.mark.parametrize(("key", "elsewhere"), [("arn:aws:kms:x:y:key/z", True), (f"arn:aws:kms:x:{ACCOUNT}:key/z", False), ("alias/ours", False)])
+def test_a_secret_under_a_key_of_its_owner_is_a_warning(lake, cloud, key, elsewhere):
     """Ingest may read the secret, and not use the key."""
-    cloud.answers["DescribeSecret"] = lambda asked: {"KmsKeyId": "arn:aws:kms:x:y:key/z"} if asked["SecretId"] == "prod/web" else {}
+    cloud.answers["DescribeSecret"] = lambda asked: {"KmsKeyId": key} if asked["SecretId"] == "prod/web" else {}
 
     line = lines(lake, cloud)["secret web"]
 
     assert ("warning", True) == (line.status, "kms:Decrypt to the role of job sluice-prod-ingest" in line.fix)
+    assert elsewhere == ("that role's own policy" in line.fix)
 
 
 @pytest.mark.parametrize(

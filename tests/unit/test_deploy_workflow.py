@@ -31,8 +31,39 @@ def test_it_deploys_environments_that_there_are_where_they_are(workflow):
         assert name == job["environment"]
         regions = {step["with"]["aws-region"] for step in job["steps"] if "aws-region" in step.get("with", {})}
         assert {environments[name]["region"]} == regions
-    assert set(workflow["jobs"]["diff"]["strategy"]["matrix"]["environment"]) <= set(environments)
     assert "dev" == workflow["jobs"]["prod"]["needs"]
+
+
+def test_nothing_is_deployed_or_merged_that_was_not_checked_and_tested(workflow):
+    """A contract that breaks its readers is seen before it is merged; main, which the comparison needs, is fetched."""
+    check = workflow["jobs"]["check"]
+
+    assert ["make check", ".venv/bin/sluice contracts diff origin/main", "make test"] == commands(check)
+    assert {"fetch-depth": 0} == check["steps"][0]["with"]
+    assert "if" not in check
+    assert ["github.event_name == 'pull_request'"] == [step["if"] for step in check["steps"] if "if" in step]
+    assert {"pull_request", "push"} == set(workflow["on"])
+    for name in set(workflow["jobs"]) - {"check"}:
+        assert "check" in needed(workflow, name)
+
+
+def test_a_diff_looks_into_its_own_environments_account(workflow):
+    """A role of one account is not trusted by another's bootstrap; and nobody who looks is somebody who deploys."""
+    environments = tomllib.loads((ROOT / "lake/environments.toml").read_text())["environments"]
+    diff = workflow["jobs"]["diff"]
+    looking = {one["environment"]: one["role"] for one in diff["strategy"]["matrix"]["include"]}
+
+    assert {"dev", "prod"} == set(looking) <= set(environments)
+    assert {name: f"DIFF_ROLE_{name.upper()}" for name in looking} == looking
+    assert ["${{ vars[matrix.role] }}"] == [step["with"]["role-to-assume"] for step in diff["steps"] if "role-to-assume" in step.get("with", {})]
+    assert "environment" not in diff
+
+
+def needed(workflow, name):
+    """What must have passed before a job, at whatever distance."""
+    direct = workflow["jobs"][name].get("needs", [])
+    direct = [direct] if isinstance(direct, str) else direct
+    return {*direct, *(further for one in direct for further in needed(workflow, one))}
 
 
 def test_it_keeps_no_keys_and_runs_no_fork_with_credentials(workflow):
@@ -49,5 +80,5 @@ def test_it_calls_targets_that_make_has(workflow):
     """A workflow is run for the first time by whoever copies the template."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
 
-    called = {command.split()[1] for job in workflow["jobs"].values() for command in commands(job)}
+    called = {command.split()[1] for job in workflow["jobs"].values() for command in commands(job) if command.startswith("make ")}
     assert called <= targets

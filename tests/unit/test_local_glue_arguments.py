@@ -21,7 +21,14 @@ def test_a_conf_without_a_value_is_refused_with_how_to_write_it():
 
 def test_the_script_gets_all_but_what_glue_takes():
     """Arguments keep their order; one without a value stands alone."""
-    given = {"--conf": "a=1", "--environment": "local", "--datalake-formats": "delta", "--flag": "", "--JOB_RUN_ID": "jr_1"}
+    given = {
+        "--conf": "a=1",
+        "--environment": "local",
+        "--datalake-formats": "delta",
+        "--user-jars-first": "true",
+        "--flag": "",
+        "--JOB_RUN_ID": "jr_1",
+    }
 
     assert ["--environment", "local", "--flag", "--JOB_RUN_ID", "jr_1"] == script_arguments(given)
 
@@ -33,6 +40,13 @@ def test_jobs_that_differ_only_in_their_run_can_share_a_kind_of_process():
     assert submission({**common, "--run": "r1"}) == submission({**common, "--run": "r2", "--group": "g"})
     assert submission(common) != submission({**common, "--extra-py-files": "s3://b/3.zip"})
     assert ("s3://b/1.zip", "s3://b/2.zip") == submission(common).py_files
+
+
+def test_shipped_jars_may_come_first():
+    """On the laptop they do so in any case: there is no other version of theirs."""
+    shipped = {"--extra-jars": "s3://b/driver.jar"}
+
+    assert submission(shipped) == submission({**shipped, "--user-jars-first": "true"})
 
 
 def test_what_the_laptop_cannot_do_is_refused():

@@ -10,6 +10,7 @@ import typer.main
 from cli.main import app
 
 RUNBOOKS = sorted((Path(__file__).parents[2] / "runbooks").glob("*.md"))
+OF_THE_LAKES_FOLDER = {"compile", "contracts"}  # the same for every environment
 OF_THE_COMMAND_LINE_ALONE = {("logs", "tail"), ("s3", "rm")}
 
 
@@ -19,11 +20,19 @@ def test_every_sluice_command_of_a_runbook_exists(runbook):
     text = runbook.read_text()
     commands = typer.main.get_command(app).commands
 
-    for words in re.findall(r"`sluice (?:--env ENV )?([a-z]+(?: [a-z]+)?)", text):
+    for words in re.findall(r"`sluice (?:--env \S+ )?([a-z]+(?: [a-z]+)?)", text):
         first, _, second = words.partition(" ")
         assert first in commands, words
         inner = getattr(commands[first], "commands", None)
         assert inner is None or second in inner, words
+
+
+@pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.name)
+def test_every_sluice_command_of_a_runbook_names_the_environment(runbook):
+    """Without one it asks the laptop's lake, and says that all is well there."""
+    words = re.findall(r"`sluice\s+(--env \S+|[^\s`]+)", runbook.read_text())
+
+    assert not [word for word in words if not word.startswith("--env ") and word not in OF_THE_LAKES_FOLDER]
 
 
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.name)
