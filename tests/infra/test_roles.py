@@ -29,6 +29,7 @@ DROP = "arn:aws:s3:::harbour-drop"
 # A bare star is allowed for these actions alone: AWS gives them no resources.
 WITHOUT_RESOURCES = {
     "cloudwatch:PutMetricData",
+    "glue:GetSecurityConfiguration",
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",
     "logs:UpdateLogDelivery",
