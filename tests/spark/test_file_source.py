@@ -122,7 +122,7 @@ def test_a_broken_line_is_rejected_with_its_object_version_and_number(drop):
     assert [("a.csv", 3), ("a.csv", 4), ("b.csv", 2), ("c.csv", 2), ("c.csv", 3)] == [(held["object"], held["line"]) for held in found]
     assert all(etags[held["object"]] == held["etag"] for held in found)
     assert "USD,2026-11-01" == found[0]["text"]
-    drop.tables.write_errors(drop.table, batch(drop.table, 1, at(1), at(1)), "_errors/x")
+    drop.tables.write_errors(drop.table, batch(drop.table, 1, at(1), at(1)), "_errors/x", rejected=evidence.counts.rejected)
     lines = [json.loads(line) for path in (drop.root / "_errors/x").glob("*.json") for line in path.read_text().splitlines()]
     assert {"2", "3", "4"} == {line["original"]["line"] for line in lines}
 
