@@ -9,12 +9,12 @@ from sqlglot import exp
 
 from cli.errors import CommandError, Misused
 from cli.queries import DELETED, Answer, Query, Read, rows_of, tables_of
+from infra.names import ANSWERS
 from shared.core.layout import table_path
 from shared.core.ports import DeltaLog
 from shared.spec.environment import Environment
 
 DIALECT = "athena"
-RESULTS = "_athena"  # below the lake's bucket
 Reader = Callable[[str], Any]  # SQL -> a pandas DataFrame
 
 
@@ -49,7 +49,7 @@ class Athena:
                 sql,
                 database=environment.database("gold"),
                 ctas_approach=False,
-                s3_output=f"s3://{environment.bucket}/{RESULTS}/",
+                s3_output=f"s3://{environment.bucket}/{ANSWERS}/",
                 dtype_backend="pyarrow",
                 boto3_session=boto3.session.Session(region_name=environment.region),
             )

@@ -171,8 +171,8 @@ def _made(lake: Lake, environment: Environment) -> Iterator[Names]:
     yield Names(what="schedules", type="AWS::Scheduler::Schedule", names=[environment.scheduler, environment.watcher], there=schedule)
     queue = _described("sqs", "get_queue_url", "QueueName", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
     yield Names(what="missed runs", type="AWS::SQS::Queue", names=[environment.missed_runs], there=queue)
-    topics = sorted({environment.topic(owner) for owner in lake.owners})
-    yield Names(what="topics", type="AWS::SNS::Topic", names=topics, there=_is_topic)
+    topics = {environment.topic(owner): environment.topic_arn(owner) for owner in lake.owners}
+    yield Names(what="topics", type="AWS::SNS::Topic", names=sorted(topics), there=_among_topics(topics))
     alarms = [alarm.name(environment) for alarm in alarms_of(lake, environment)]
     yield Names(what="alarm names", type="AWS::CloudWatch::Alarm", names=alarms, there=_among_alarms(environment))
     dashboard = _described("cloudwatch", "get_dashboard", "DashboardName", "ResourceNotFound")
@@ -194,9 +194,8 @@ def _is_machine(account: Account, name: str) -> bool:
     return account.there(("StateMachineDoesNotExist",), "stepfunctions", "describe_state_machine", stateMachineArn=account.environment.machine_arn)
 
 
-def _is_topic(account: Account, name: str) -> bool:
-    arn = f"arn:aws:sns:{account.environment.region}:{account.environment.account}:{name}"
-    return account.there(("NotFound", "NotFoundException"), "sns", "get_topic_attributes", TopicArn=arn)
+def _among_topics(arns: Mapping[str, str]) -> Callable[[Account, str], bool]:
+    return lambda account, name: account.there(("NotFound", "NotFoundException"), "sns", "get_topic_attributes", TopicArn=arns[name])
 
 
 def _among_alarms(environment: Environment) -> Callable[[Account, str], bool]:

@@ -24,7 +24,7 @@ PERIOD = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """Rings when the statistic of one period is above `above`. `text` says what is so; An alarm that is not `enabled` tells nobody."""
+    """Rings when the statistic of one period is above `above`. `text` says what is so. An alarm that is not `enabled` tells nobody."""
 
     id: str
     namespace: str

@@ -12,6 +12,8 @@ Part = Literal["storage", "network", "signals", "catalogue", "compute", "workflo
 Shelf = Literal["silver", "gold", "rejects"]  # what a database of the catalogue holds
 Tag = Literal["layer", "classification", "domain", "readers"]  # of Lake Formation
 
+ANSWERS = "_athena"  # below the lake's bucket, where Athena puts what `sluice sql` asked it
+
 # What the ingest job calls from a subnet without a way out. Over gateways, which cost nothing: its data and its state. KMS is called by Glue
 # itself, in the job's name, where a job has a security configuration.
 GATEWAYS = ("s3", "dynamodb")

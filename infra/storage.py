@@ -8,7 +8,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra.names import log_groups, stack_name
+from infra.names import ANSWERS, log_groups, stack_name
 from infra.settings import cdk_environment, log_retention, removal_policy
 from shared.spec.environment import Environment
 
@@ -105,7 +105,7 @@ class StorageStack(Stack):
                 ),
                 s3.LifecycleRule(
                     id="answers",
-                    prefix="_athena/",
+                    prefix=f"{ANSWERS}/",
                     expiration=Duration.days(ANSWERS_DAYS),
                     noncurrent_version_expiration=Duration.days(1),
                 ),

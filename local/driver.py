@@ -8,7 +8,6 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,7 +40,7 @@ class Driver:
         # Only a session that can write Delta can be warmed by it.
         folder = f"s3://{bucket}/{name}-{self._token[:8]}" if "delta" in wanted.formats else ""
         logs.mkdir(parents=True, exist_ok=True)
-        told = {"port": port, "token": self._token, "folder": folder, "keys": asdict(keys)}
+        told = {"port": port, "token": self._token, "folder": folder, "keys": dict(keys.environment())}
         self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
@@ -59,7 +58,7 @@ class Driver:
             return False
         self._jobs += 1
         log.touch()
-        job = {"script": str(script), "arguments": list(arguments), "log": str(log), "keys": asdict(keys)}
+        job = {"script": str(script), "arguments": list(arguments), "log": str(log), "keys": dict(keys.environment())}
         self._line.sendall(json.dumps(job).encode() + b"\n")
         return True
 

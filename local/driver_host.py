@@ -17,6 +17,9 @@ from pyspark import SparkContext, StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+# Where the AWS SDK of the JVM looks for what everything else has in its environment.
+_PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": "aws.secretAccessKey", "AWS_SESSION_TOKEN": "aws.sessionToken"}
+
 
 def main() -> None:
     told = json.loads(os.environ.pop("SLUICE_DRIVER"))
@@ -36,25 +39,24 @@ def main() -> None:
             line.sendall(f"{code}\n".encode())
 
 
-def sign_by(jvm: Any, keys: dict[str, str | None]) -> None:
-    """From now on the JVM asks AWS by these keys; a session without a token has none."""
-    for name, value in (("accessKeyId", "access_key"), ("secretAccessKey", "secret_key"), ("sessionToken", "session_token")):
-        if keys[value] is None:
-            jvm.java.lang.System.clearProperty(f"aws.{name}")
+def sign_by(jvm: Any, keys: dict[str, str]) -> None:
+    """From now on the JVM asks AWS by these keys, given as an environment has them; root's have no session token."""
+    for variable, name in _PROPERTIES.items():
+        if variable in keys:
+            jvm.java.lang.System.setProperty(name, keys[variable])
         else:
-            jvm.java.lang.System.setProperty(f"aws.{name}", keys[value])
+            jvm.java.lang.System.clearProperty(name)
 
 
 def run(jvm: Any, *, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> int:
     """The script's exit code. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role."""
-    sign_by(jvm, {**keys})
-    own = {"AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"], "AWS_SESSION_TOKEN": keys["session_token"]}
+    sign_by(jvm, keys)
     stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
     jvm.java.lang.System.setErr(stream)
     jvm.java.lang.System.setOut(stream)
     with open(log, "ab") as output:
         return subprocess.run(
-            [sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **own}, check=False
+            [sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **keys}, check=False
         ).returncode
 
 

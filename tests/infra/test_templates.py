@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.athena import RESULTS
 from infra.access import FUNCTIONS, JOBS
 from infra.lakehouse import DataIsKept, chosen_environments, new_app
+from infra.names import ANSWERS
 from infra.settings import BadEnvironment, deletes_data, kept_after_all, log_retention
 from infra.storage import StorageStack
 from shared.spec.lake import UnknownTable
@@ -88,7 +88,7 @@ def test_only_staged_change_sets_and_answers_of_athena_expire(local):
 
     rules = {rule["Id"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
     assert {"staging", "answers", "undo", "broken-uploads"} == set(rules)
-    assert {"_staging/": 90, f"{RESULTS}/": 7} == {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules.values() if "ExpirationInDays" in rule}
+    assert {"_staging/": 90, f"{ANSWERS}/": 7} == {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules.values() if "ExpirationInDays" in rule}
     assert {"Id", "Status", "NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"} == set(rules["undo"])
     assert {"NoncurrentDays": 30} == rules["undo"]["NoncurrentVersionExpiration"]
     assert {"Id", "Status", "AbortIncompleteMultipartUpload"} == set(rules["broken-uploads"])
