@@ -1,6 +1,7 @@
 """Each role of the deployed lake tries, by its own credentials, what some role may do to data, state, secrets: exactly those named succeed."""
 
 import contextlib
+from functools import cache, partial
 
 import boto3
 import pytest
@@ -66,7 +67,7 @@ def session(lake, role):
     aws = lake.laptop.aws
     held = lake.laptop.client("sts").assume_role(RoleArn=role, RoleSessionName="tries")["Credentials"]
     keys = {"aws_access_key_id": held["AccessKeyId"], "aws_secret_access_key": held["SecretAccessKey"], "aws_session_token": held["SessionToken"]}
-    return lambda service: boto3.client(service, endpoint_url=aws.endpoint, region_name=aws.region, **keys)
+    return cache(lambda service: boto3.client(service, endpoint_url=aws.endpoint, region_name=aws.region, **keys))
 
 
 def allowed(act):
@@ -87,45 +88,37 @@ def who(sessions, attempts):
     return found
 
 
+def each(things, act):
+    return {thing: partial(act, thing) for thing in things}
+
+
 def test_each_role_may_do_what_the_protocol_gives_it_and_nothing_else(lake):
     """Data, state by its kinds, secrets: who writes gold, moves the pointer, or reads a key is held by the roles themselves."""
-    bucket, table, secrets = lake.bucket, lake.laptop.environment().state_table, lake.laptop.environment().secrets
+    bucket, secrets = lake.bucket, lake.laptop.environment().secrets
+    names = (secrets.mask_key, *secrets.servers.values())
+    never = {"TableName": lake.laptop.environment().state_table, "ConditionExpression": "attribute_exists(never)"}
     sessions = {name: session(lake, role) for name, role in roles(lake).items()}
 
     def writes(service):
-        s3 = service("s3")
-        return {key: (lambda key=key: s3.put_object(Bucket=bucket, Key=key, Body=b"x")) for key in MAY_WRITE}
+        return each(MAY_WRITE, lambda key: service("s3").put_object(Bucket=bucket, Key=key, Body=b"x"))
 
     def reads(service):
-        s3 = service("s3")
-        return {key: (lambda key=key: s3.get_object(Bucket=bucket, Key=key)) for key in MAY_READ}
+        return each(MAY_READ, lambda key: service("s3").get_object(Bucket=bucket, Key=key))
 
     def deletes(service):
-        s3 = service("s3")
-        return {key: (lambda key=key: s3.delete_object(Bucket=bucket, Key=key)) for key in MAY_WRITE}
+        return each(MAY_WRITE, lambda key: service("s3").delete_object(Bucket=bucket, Key=key))
 
     def puts(service):
-        state = service("dynamodb")
-        never = {"TableName": table, "ConditionExpression": "attribute_exists(never)"}
-        return {kind: (lambda kind=kind: state.put_item(Item={"kind": {"S": kind}, "id": {"S": "-"}}, **never)) for kind in MAY_PUT}
+        return each(MAY_PUT, lambda kind: service("dynamodb").put_item(Item=item(kind), **never))
 
     def puts_in_a_transaction(service):
-        state = service("dynamodb")
-
-        def put(kind):
-            item = {"TableName": table, "Item": {"kind": {"S": kind}, "id": {"S": "-"}}, "ConditionExpression": "attribute_exists(never)"}
-            return state.transact_write_items(TransactItems=[{"Put": item}])
-
-        return {kind: (lambda kind=kind: put(kind)) for kind in MAY_PUT}
+        return each(MAY_PUT, lambda kind: service("dynamodb").transact_write_items(TransactItems=[{"Put": {"Item": item(kind), **never}}]))
 
     def drops(service):
-        state = service("dynamodb")
-        never = {"TableName": table, "ConditionExpression": "attribute_exists(never)"}
-        return {kind: (lambda kind=kind: state.delete_item(Key={"kind": {"S": kind}, "id": {"S": "-"}}, **never)) for kind in MAY_DROP}
+        return each(MAY_DROP, lambda kind: service("dynamodb").delete_item(Key=item(kind), **never))
 
     def secret_reads(service):
-        values = service("secretsmanager")
-        return {name: (lambda name=name: values.get_secret_value(SecretId=name)) for name in (secrets.mask_key, *secrets.servers.values())}
+        return each(names, lambda name: service("secretsmanager").get_secret_value(SecretId=name))
 
     assert MAY_WRITE == who(sessions, writes)
     assert MAY_READ == who(sessions, reads)
@@ -133,7 +126,12 @@ def test_each_role_may_do_what_the_protocol_gives_it_and_nothing_else(lake):
     assert MAY_PUT == who(sessions, puts)
     assert MAY_PUT == who(sessions, puts_in_a_transaction)
     assert MAY_DROP == who(sessions, drops)
-    assert dict.fromkeys((secrets.mask_key, *secrets.servers.values()), {"ingest"}) == who(sessions, secret_reads)
+    assert dict.fromkeys(names, {"ingest"}) == who(sessions, secret_reads)
+
+
+def item(kind):
+    """A kind of state at an id of its own."""
+    return {"kind": {"S": kind}, "id": {"S": "-"}}
 
 
 def test_no_role_starts_runs_changes_itself_or_reads_anothers_secret(lake):
