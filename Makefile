@@ -5,6 +5,8 @@ NODE = $(shell $(BIN)/python -c 'from local.places import node_binary; print(nod
 ARGS ?= --version
 PACKAGES := app.py cli compiler glue_jobs infra lambdas local shared
 .DEFAULT_GOAL := help
+# A laptop is many short Python processes: each would compile its packages anew.
+export PYTHONDONTWRITEBYTECODE =
 .PHONY: help run test check setup lock cdk clean
 
 help: ## this list

@@ -125,8 +125,10 @@ class Bench:
         done = self.tables.stage(self.gold, (read,), target_version=base, rebuild=base is None, path=path, overlays={})
         assert not any(result.unexpected for result in done.rules), done.rules
         ref = ChangeSetRef(table=self.gold.name, path=path, digest=done.digest, base_version=base, upserts=done.upserts, deletes=done.deletes)
-        self.tables.publish(self.gold, ref, "upserts", meta_run="bench", writer=WRITER, guard=_no_guard)
-        self.tables.publish(self.gold, ref, "deletes", meta_run="bench", writer=WRITER, guard=_no_guard)
+        if base is None:
+            self.tables.create(self.gold, WRITER, _no_guard)
+        for phase in ref.phases:
+            self.tables.publish(self.gold, ref, phase, meta_run="bench", writer=WRITER, guard=_no_guard)
         return path
 
     # ---- rows

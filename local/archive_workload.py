@@ -9,7 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -43,11 +45,16 @@ def main(scratch: Path) -> None:
 def delta_work(spark: SparkSession, table: str) -> None:
     rows = spark.range(100).select("id", F.col("id").cast("decimal(12,2)").alias("v"), F.sha2(F.col("id").cast("string"), 256).alias("s"))
     rows.write.format("delta").partitionBy("v").save(table + "-parts")
-    rows.write.format("delta").save(table)
+    rows.write.format("delta").option("delta.enableChangeDataFeed", "true").save(table)
     spark.range(50, 150).select("id", F.lit(1).cast("decimal(12,2)").alias("v"), F.lit("x").alias("s")).createOrReplaceTempView("changes")
     merge = f"merge into delta.`{table}` t using changes c on t.id = c.id"
     spark.sql(f"{merge} when matched then update set * when not matched then insert *")
-    spark.read.format("delta").load(table).groupBy("s").agg(F.count("*"), F.max("v")).collect()
+    stored = spark.read.format("delta").load(table).persist(StorageLevel.DISK_ONLY)
+    stored.groupBy("s").agg(F.count("*"), F.max_by("v", "id"), F.count_if(F.col("s").rlike("^a"))).collect()
+    kept = stored.join(stored.where("id < 9").select(F.col("id").alias("i")), F.expr("id <=> i"), "left_semi").localCheckpoint(eager=False)
+    kept.coalesce(1).write.mode("overwrite").parquet(table + "-files")
+    DeltaTable.forPath(spark, table).alias("t").merge(kept.alias("s"), "t.id <=> s.id").whenMatchedDelete().execute()
+    spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1).load(table).count()
 
 
 def s3a_work(spark: SparkSession, endpoint: str) -> None:

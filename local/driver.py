@@ -1,4 +1,4 @@
-"""A Spark driver kept ready: one `spark-submit` whose JVM is started and warmed ahead and runs one job at a time, each job's Python anew."""
+"""A Spark driver kept ready: one `spark-submit` whose JVM is started ahead and runs one job at a time, each job's Python anew."""
 
 import itertools
 import json
@@ -24,10 +24,9 @@ _numbers = itertools.count(1)
 
 
 class Driver:
-    """The process and the loopback line to it. It answers once it is warm, then takes jobs."""
+    """The process and the loopback line to it. It answers once its JVM is there, then takes jobs, which bring their own credentials."""
 
-    def __init__(self, *, wanted: Submission, start: Start, logs: Path, bucket: str, keys: Keys) -> None:
-        """`keys` warm it in the bucket; a job brings its own, and no other are in reach of it."""
+    def __init__(self, *, wanted: Submission, start: Start, logs: Path) -> None:
         self.wanted = wanted
         name = f"driver-{next(_numbers)}"
         self._token = secrets.token_hex(16)
@@ -37,10 +36,8 @@ class Driver:
         self._ready = threading.Event()
         self._jobs = 0
         port = self._listener.getsockname()[1]
-        # Only a session that can write Delta can be warmed by it.
-        folder = f"s3://{bucket}/{name}-{self._token[:8]}" if "delta" in wanted.formats else ""
         logs.mkdir(parents=True, exist_ok=True)
-        told = {"port": port, "token": self._token, "folder": folder, "keys": dict(keys.environment())}
+        told = {"port": port, "token": self._token, "delta": "delta" in wanted.formats}
         self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 

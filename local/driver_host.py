@@ -1,6 +1,5 @@
-"""What `spark-submit` runs as a driver kept ready: warms its JVM, then runs one script after the other, each in a Python process of its own.
+"""What `spark-submit` runs as a driver kept ready: one script after the other, each in a Python process of its own, in one JVM.
 
-Warm means that the JVM has loaded and compiled what every job uses: a small Delta table in a bucket of the laptop's own is written, merged and read.
 A script finds the JVM as `spark-submit` would give it, builds its own session there, and leaves nothing: afterwards the context is stopped and
 what Spark, Delta and Hadoop keep in memory is dropped. Runs alone, with pyspark and the standard library; ends when its line closes.
 """
@@ -12,10 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-from delta.tables import DeltaTable
-from pyspark import SparkContext, StorageLevel
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
+from pyspark import SparkContext
 
 # Where the AWS SDK of the JVM looks for what everything else has in its environment.
 _PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": "aws.secretAccessKey", "AWS_SESSION_TOKEN": "aws.sessionToken"}
@@ -23,19 +19,13 @@ _PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": 
 
 def main() -> None:
     told = json.loads(os.environ.pop("SLUICE_DRIVER"))
-    session = SparkSession.builder.getOrCreate()
+    SparkContext._ensure_initialized()
     jvm: Any = SparkContext._jvm
-    if told["folder"]:
-        sign_by(jvm, told["keys"])
-        warm(session, told["folder"])
-    session.stop()
-    del session
-    drop_state(jvm, delta=bool(told["folder"]))
     with socket.create_connection(("127.0.0.1", told["port"])) as line:
         line.sendall(told["token"].encode())
         for text in line.makefile():
             code = run(jvm, **json.loads(text))
-            drop_state(jvm, delta=bool(told["folder"]))
+            drop_state(jvm, delta=told["delta"])
             line.sendall(f"{code}\n".encode())
 
 
@@ -69,21 +59,6 @@ def drop_state(jvm: Any, *, delta: bool) -> None:
         jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
     jvm.org.apache.hadoop.fs.FileSystem.closeAll()
     jvm.org.apache.logging.log4j.core.config.Configurator.reconfigure()
-
-
-def warm(session: SparkSession, folder: str) -> None:
-    """Leaves nothing: no view, no setting, no cached frame, no file."""
-    wide = [F.sha2(F.concat_ws("|", "id", F.lit(part)), 256).alias(f"c{part}") for part in range(6)]
-    session.range(64).select("id", *wide).write.format("delta").mode("overwrite").option("delta.enableChangeDataFeed", "true").save(folder)
-    rows = session.read.format("delta").load(folder).persist(StorageLevel.DISK_ONLY)
-    rows.agg(F.count_if(F.col("c1").rlike("^a")), F.sum(F.xxhash64("c2").cast("decimal(38,0)")), F.max("c3")).first()
-    changed = rows.join(rows.groupBy("id").agg(F.max_by("c4", "c5").alias("c4")), "id", "left_semi").where("id % 3 = 0").withColumn("c1", F.lit("b"))
-    merge = DeltaTable.forPath(session, folder).alias("t").merge(changed.alias("s"), "t.id <=> s.id")
-    merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
-    rows.unpersist()
-    session.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1).load(folder).count()
-    path = session._jvm.org.apache.hadoop.fs.Path(folder)  # type: ignore[union-attr]
-    path.getFileSystem(session._jsc.hadoopConfiguration()).delete(path, True)
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ class Laptop:
         while (now := self.execution(run)).status == "RUNNING":
             if time.monotonic() > deadline:
                 raise LaptopError(f"run {run} is still running after {timeout_s:g} s; logs are in {self.home / 'logs'}")
-            time.sleep(0.2)
+            time.sleep(0.5)
         return now
 
     def stop_run(self, run: str) -> None:
@@ -319,7 +319,7 @@ class Held:
         while not self.laptop._ask("held", {"name": self.name})["waiting"]:
             if time.monotonic() > deadline:
                 raise LaptopError(f"no request came within {timeout_s:g} s: {self.what}")
-            time.sleep(0.05)
+            time.sleep(0.25)
 
     def release(self) -> None:
         """Let what waits go on, and what comes later pass."""

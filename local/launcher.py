@@ -25,7 +25,6 @@ from local.spark_conf import KEPT_OUT, SIZE, process_environment, write_conf
 
 _ERROR_LINE = re.compile(r"[A-Za-z_][\w.]*(:\s.*)?")
 _MESSAGE_LENGTH = 1500
-_WARM = "sluice-laptop-warm-up"  # where drivers are warmed; empty but for moments
 
 
 class JobFailed(LaptopError):
@@ -104,11 +103,10 @@ class Launcher:
         )
 
     def _prepare(self, wanted: Submission) -> None:
-        self._s3.create_bucket(Bucket=_WARM)
         with self._lock:
             if self._stopping or (self._idle is not None and self._idle.wanted == wanted and self._idle.is_usable):
                 return
-            former, self._idle = self._idle, Driver(wanted=wanted, start=self._start, logs=self._logs, bucket=_WARM, keys=self._aws.root)
+            former, self._idle = self._idle, Driver(wanted=wanted, start=self._start, logs=self._logs)
         if former is not None:
             former.end(self._children)
 

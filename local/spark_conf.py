@@ -45,6 +45,9 @@ SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSer
 # Keys: a driver kept ready has each job's as properties, a process of its own in its environment.
 _CREDENTIALS = ",".join(f"software.amazon.awssdk.auth.credentials.{kind}CredentialsProvider" for kind in ("SystemProperty", "EnvironmentVariable"))
 
+# Empty: Spark puts this folder into the class path, where the class archive takes none with files.
+NO_CONF = CACHE / "no-conf"
+
 # What follows from the size of a job: a few hundred rows are one task, and a second one only costs.
 SIZE: Mapping[str, str] = {
     "spark.sql.shuffle.partitions": "1",
@@ -89,8 +92,7 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Pa
         **kept,
         **aws.place(),
         "SPARK_HOME": str(spark_home()),
-        # Empty: Spark puts this folder into the class path, where the class archive takes none with files.
-        "SPARK_CONF_DIR": str(CACHE / "no-conf"),
+        "SPARK_CONF_DIR": str(NO_CONF),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(scratch),
         "SPARK_SUBMIT_OPTS": java_options(conf, scratch, archive=archive),
@@ -105,9 +107,13 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Pa
 
 def java_options(conf: Path, scratch: Path, *, archive: Path | None) -> str:
     """How the JVM runs, whatever it runs."""
+    return f"{short_jobs(archive)} -Djava.io.tmpdir={scratch} -Dlog4j2.configurationFile={conf / 'log4j2.properties'}"
+
+
+def short_jobs(archive: Path | None) -> str:
+    """How a JVM runs that ends soon: `SHORT_JOBS`, with the class archive if there is one."""
     shared = f" -XX:SharedArchiveFile={archive} -Xlog:disable -Xlog:all=error:stderr" if archive is not None and archive.is_file() else ""
-    logging = f"-Dlog4j2.configurationFile={conf / 'log4j2.properties'}"
-    return f"{SHORT_JOBS} -Xshare:auto{shared} -Djava.io.tmpdir={scratch} {logging}"
+    return f"{SHORT_JOBS} -Xshare:auto{shared}"
 
 
 def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:

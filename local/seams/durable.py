@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from local.seams import pinned
 
+_PAUSES_PER_SAVE = 30
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem", "CreateTable")
 
 
@@ -41,7 +43,7 @@ class DurableSeam:
 
 
 class Saver:
-    """Calls `save` every few seconds while there is something new, until stopped."""
+    """Calls `save` every few seconds while there is something new, until stopped; a save that takes long is followed by a longer pause."""
 
     def __init__(self, save: Callable[[], None], *, every_s: float = 3.0) -> None:
         self._save = save
@@ -58,7 +60,10 @@ class Saver:
         self._thread.join()
 
     def _loop(self) -> None:
-        while not self._stop.wait(self._every_s):
+        pause_s = self._every_s
+        while not self._stop.wait(pause_s):
             if self.dirty.is_set():
                 self.dirty.clear()
+                began = time.monotonic()
                 self._save()
+                pause_s = max(self._every_s, _PAUSES_PER_SAVE * (time.monotonic() - began))

@@ -292,6 +292,6 @@ class Tables(Protocol):
         relationships."""
 
     def publish(self, table: Table, change_set: ChangeSetRef, phase: Phase, *, meta_run: str, writer: Writer, guard: Guard) -> int | None:
-        """Apply one phase of a staged change set in one commit, after checking its digest (EvidenceInvalid). Creates a missing table first. The
-        upserts bring along columns and wider types that the contract gained, without a row if there is none. The new version, or None when
+        """Apply one phase that is due of a staged change set in one commit, after checking its digest (EvidenceInvalid), to a table that is there.
+        The upserts bring along columns and wider types that the contract gained, without a row if there is none. The new version, or None when
         there is nothing to change. Skipping what was already applied is the caller's decision, from the log."""

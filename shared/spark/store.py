@@ -137,8 +137,13 @@ class Store:
     # ---- files
 
     def write_parquet(self, rows: DataFrame, count: int, key: str) -> None:
-        """Files of a folder of their own; repeating it replaces them."""
-        rows.coalesce(_files(count)).write.mode("overwrite").parquet(self.path(key))
+        """Files of a folder of their own; repeating it replaces them. Of no rows Spark is not asked, and the folder says only that it is whole."""
+        if count:
+            rows.coalesce(_files(count)).write.mode("overwrite").parquet(self.path(key))
+            return
+        files = self._files(self.path(key))
+        files.delete(_hadoop_path(self.spark, self.path(key)), True)
+        files.create(_hadoop_path(self.spark, f"{self.path(key)}/_SUCCESS"), True).close()
 
     def read_parquet(self, key: str, schema: StructType) -> DataFrame:
         return self.spark.read.schema(schema).parquet(self.path(key))

@@ -98,11 +98,7 @@ class SparkTables:
                 f"{change_set.deletes}, digest {change_set.digest[:12]}. It changed after the gate: restore the objects' versions. "
                 f"Or {table.file} lost a column since: deploy it as it was, run once, then drop the column"
             )
-        if self._store.latest(table) is None:
-            self.create(table, writer, guard)
         meta = _meta(table, "publish", writer, run=meta_run, digest=change_set.digest, phase=phase)
-        if phase not in change_set.phases:
-            return None
         if phase == "deletes":
             return self._store.merge(table, deletes.withColumn(CHANGE, F.lit("delete")), table.key, table.key, meta, guard)
         return self._upsert(table, upserts, change_set.upserts, meta, guard)

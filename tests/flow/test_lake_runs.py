@@ -12,6 +12,7 @@ import pytest
 from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults
 
 LAKE = Path(__file__).resolve().parents[2] / "lake"
+SALES = ["gold.fact_sales"]  # and what they are made of
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_a_source_that_is_down_fails_the_run_and_nothing_is_held(lake):
     port = lake.laptop.status().database.port
     secrets.put_secret_value(SecretId=name, SecretString=good.replace(str(port), "1"))
 
-    run, ended = lake.run()
+    run, ended = lake.run(tables=["silver.orders"])
 
     secrets.put_secret_value(SecretId=name, SecretString=good)
     assert ("FAILED", "failed") == (ended.status, lake.record(run).status)
@@ -72,7 +73,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
     nine_times = "from sales.products, generate_series(1, 9)"
     lake.execute(f"insert into sales.products select 'broken', title, category, price, currency, false, now() {nine_times}")
 
-    run, ended = lake.run()
+    run, ended = lake.run(tables=SALES)
 
     assert ("FAILED", "TablesBlocked") == (ended.status, ended.error)
     assert "bronze.products" in ended.cause
@@ -93,7 +94,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
     assert lake.document(f"_runs/{run}/report.json")["cost"]["jobs"] >= 2
     assert_balanced(lake, run)
     assert_gold_equals_the_source(lake)
-    assert_rejects_are_the_faults(lake)
+    assert_rejects_are_the_faults(lake, run)
     ids = [row["_row_id"] for row in lake.lanes("bronze.orders", "accepted")]
     assert len(ids) == len(set(ids))
 
@@ -117,7 +118,7 @@ def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_mea
     lake.laptop.deploy()
 
     with lake.laptop.hold("PUT", r"/gold/dim_product/_delta_log/") as held:
-        first = lake.laptop.start_run(given={"tables": ["gold.fact_sales"]})
+        first = lake.laptop.start_run(given={"tables": SALES})
         held.wait(timeout_s=200)
         second, refused = lake.run()
         held.release()

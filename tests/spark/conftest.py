@@ -7,8 +7,9 @@ import pytest
 from pyspark.sql import SparkSession
 from servers import fakesnow_server, postgres_server
 
+from local.class_archive import archive_file
 from local.jars import jar_files
-from local.spark_conf import KEPT_OUT, SHORT_JOBS, class_path
+from local.spark_conf import KEPT_OUT, NO_CONF, class_path, short_jobs
 from shared.spark.session import spark_session
 
 
@@ -16,6 +17,7 @@ from shared.spark.session import spark_session
 def spark(tmp_path_factory):
     shipped = [jar for jar in jar_files() if jar.name.startswith(KEPT_OUT)]
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    os.environ["SPARK_CONF_DIR"] = str(NO_CONF)  # the class archive is of this class path
     scratch = tmp_path_factory.mktemp("spark")
     builder = (
         SparkSession.builder.master("local[2]")
@@ -24,7 +26,7 @@ def spark(tmp_path_factory):
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
         .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {SHORT_JOBS}")
+        .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {short_jobs(archive_file())}")
         .config("spark.driver.memory", "1500m")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")

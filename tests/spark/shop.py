@@ -11,13 +11,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import write_deltalake
+from deltalake import DeltaTable, write_deltalake
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import StructType
 
 from shared.core.layout import batch_id, table_path
-from shared.core.messages import Batch, Replay
+from shared.core.messages import Batch, ChangeSetRef, Replay
 from shared.core.ports import SourceClock, Writer
 from shared.spark.frames import contract_schema
 from shared.spark.tables import SparkTables
@@ -287,13 +287,37 @@ class Shop:
         done = self.tables.stage(of, tuple(inputs), target_version=version, rebuild=rebuild, path=path, overlays=overlays or {})
         return path, done
 
+    def ref(self, of, path, done, *, base):
+        """What the gate would pass of a staged change set."""
+        return ChangeSetRef(
+            table=of.name,
+            path=path,
+            digest=done.digest,
+            base_version=base,
+            upserts=done.upserts,
+            deletes=done.deletes,
+            reshapes=done.reshapes,
+        )
+
+    def publish(self, *passed):
+        """Pairs of table and change set, as the job applies them: missing tables are made; upserts in order, deletes in reverse."""
+        for of, _ in passed:
+            if self.tables._store.latest(of) is None:
+                self.create(of)
+        for phase, order in (("upserts", passed), ("deletes", reversed(passed))):
+            for of, ref in order:
+                if phase in ref.phases:
+                    self.tables.publish(of, ref, phase, meta_run="run-1", writer=WRITER, guard=self.guard)
+
     def read(self, of, version=None):
         reader = self.spark.read.format("delta")
         return (reader if version is None else reader.option("versionAsOf", version)).load(str(self.root / table_path(of)))
 
     def rows(self, of, *columns, version=None):
-        frame = self.read(of, version)
-        return sorted((tuple(row) for row in frame.select(*(columns or frame.columns)).collect()), key=repr)
+        """By another reader than Spark; instants in UTC without a zone, as Spark gives them here."""
+        held = DeltaTable(str(self.root / table_path(of)), version=version).to_pyarrow_table(columns=list(columns) or None)
+        plain = [pa.field(item.name, pa.timestamp("us")) if pa.types.is_timestamp(item.type) else item for item in held.schema]
+        return sorted((tuple(row.values()) for row in held.cast(pa.schema(plain)).to_pylist()), key=repr)
 
     def versions(self, of):
         return len(list((self.root / table_path(of) / "_delta_log").glob("*.json")))

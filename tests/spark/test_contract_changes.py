@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from shop import CUSTOMERS, FACT, ORDERS, ORDERS_GIVEN, SILVER_ORDERS, WRITER, Shop, at, column, order, with_columns
+from shop import CUSTOMERS, FACT, ORDERS, ORDERS_GIVEN, SILVER_ORDERS, Shop, at, column, order, with_columns
 
-from shared.core.messages import ChangeSetRef
 from shared.core.ports import InputRead
 
 BEYOND_INT = 3_000_000_000
@@ -43,10 +42,7 @@ def stage(shop, of, inputs, *, version, rebuild=False):
 def publish(shop, of, inputs, *, version, rebuild=False):
     """Stage and apply; what was staged."""
     path, done = stage(shop, of, inputs, version=version, rebuild=rebuild)
-    counts = {"upserts": done.upserts, "deletes": done.deletes, "reshapes": done.reshapes}
-    ref = ChangeSetRef(table=of.name, path=path, digest=done.digest, base_version=version, **counts)
-    for phase in ref.phases:
-        shop.tables.publish(of, ref, phase, meta_run="run-1", writer=WRITER, guard=shop.guard)
+    shop.publish((of, shop.ref(of, path, done, base=version)))
     return done
 
 

@@ -7,7 +7,6 @@ import pytest
 from shop import CUSTOMERS, FACT, ORDERS, SILVER_ORDERS, WRITER, Shop, column, jobs_of, order, rule, table, with_columns
 
 from shared.core.errors import ContractError, DataRejected, EvidenceInvalid, SchemaMismatch
-from shared.core.messages import ChangeSetRef
 from shared.core.ports import InputRead
 
 
@@ -41,17 +40,13 @@ class Gold(Shop):
 
     def run(self, silver, *, tables=(CUSTOMERS, FACT), rebuild_of=()):
         """Stage all, publish all, certify all; what was staged by table."""
-        staged, refs, overlays = {}, {}, {}
+        staged, refs, overlays = {}, [], {}
         for of in tables:
             version, inputs = self.inputs(of, silver, overlays)
             path, done = self.stage(of, inputs, version=version, rebuild=of in rebuild_of or version is None, overlays=overlays)
             overlays[of.name], staged[of.name] = path, done
-            refs[of.name] = ChangeSetRef(
-                table=of.name, path=path, digest=done.digest, base_version=version, upserts=done.upserts, deletes=done.deletes
-            )
-        for phase, order_of in (("upserts", tables), ("deletes", tuple(reversed(tables)))):
-            for of in order_of:
-                self.tables.publish(of, refs[of.name], phase, meta_run="run-1", writer=WRITER, guard=self.guard)
+            refs.append((of, self.ref(of, path, done, base=version)))
+        self.publish(*refs)
         for of in tables:
             consumed = {"silver.orders": silver}
             if of is FACT:
@@ -158,38 +153,39 @@ def test_a_change_set_touched_after_its_gate_is_not_published(gold, tmp_path):
     """Publish applies exactly what passed, by digest."""
     silver = gold.trade([order(1)])
     path, done = gold.stage(CUSTOMERS, gold.inputs(CUSTOMERS, silver, {})[1], version=None, rebuild=True)
-    ref = ChangeSetRef(table=CUSTOMERS.name, path=path, digest=done.digest, base_version=None, upserts=done.upserts, deletes=done.deletes)
+    ref = gold.ref(CUSTOMERS, path, done, base=None)
     gold.spark.read.parquet(str(tmp_path / path / "upserts")).selectExpr("customer_id", "orders + 1 AS orders", "spent").write.mode("append").parquet(
         str(tmp_path / path / "upserts")
     )
 
     with pytest.raises(EvidenceInvalid, match="It changed after the gate"):
-        gold.tables.publish(CUSTOMERS, ref, "upserts", meta_run="run-1", writer=WRITER, guard=gold.guard)
+        gold.publish((CUSTOMERS, ref))
 
-    assert gold.tables._store.latest(CUSTOMERS) is None
+    assert gold.tables._store.latest(CUSTOMERS) == 0
 
 
 def test_a_published_commit_carries_the_gates_digest_and_the_intents_run(gold):
     """A later run finds in the log what an earlier publish already applied."""
     silver = gold.trade([order(1)])
     path, done = gold.stage(CUSTOMERS, gold.inputs(CUSTOMERS, silver, {})[1], version=None, rebuild=True)
-    ref = ChangeSetRef(table=CUSTOMERS.name, path=path, digest=done.digest, base_version=None, upserts=done.upserts, deletes=done.deletes)
+    ref = gold.ref(CUSTOMERS, path, done, base=None)
+
+    gold.create(CUSTOMERS)
 
     version = gold.tables.publish(CUSTOMERS, ref, "upserts", meta_run="run-0", writer=WRITER, guard=gold.guard)
 
     meta, _ = gold.metadata(CUSTOMERS, version)
     assert (version, meta["kind"], meta["run"], meta["digest"], meta["phase"]) == (1, "publish", "run-0", done.digest, "upserts")
     assert gold.metadata(CUSTOMERS, 0)[0]["kind"] == "create"
-    assert gold.tables.publish(CUSTOMERS, ref, "deletes", meta_run="run-0", writer=WRITER, guard=gold.guard) is None
 
 
 def test_a_change_sets_digest_holds_when_its_contract_gained_a_column_meanwhile(gold):
     """A killed publish is finished by the next deployment's code."""
     silver = gold.trade([order(1)])
     path, done = gold.stage(CUSTOMERS, gold.inputs(CUSTOMERS, silver, {})[1], version=None, rebuild=True)
-    ref = ChangeSetRef(table=CUSTOMERS.name, path=path, digest=done.digest, base_version=None, upserts=done.upserts, deletes=done.deletes)
+    ref = gold.ref(CUSTOMERS, path, done, base=None)
 
-    gold.tables.publish(with_columns(CUSTOMERS, column("most", "int")), ref, "upserts", meta_run="run-0", writer=WRITER, guard=gold.guard)
+    gold.publish((with_columns(CUSTOMERS, column("most", "int")), ref))
 
     assert gold.rows(CUSTOMERS, "most") == [(None,)]
 

@@ -12,7 +12,6 @@ from deltalake import DeltaTable, write_deltalake
 from shop import WRITER, Shop, at, column, rule, source, table, with_columns
 
 from shared.core.layout import table_path
-from shared.core.messages import ChangeSetRef
 from shared.core.ports import InputRead
 from shared.core.verdict import judge_table, verdict_of
 from shared.spark.counting import count_rules
@@ -279,7 +278,7 @@ class Archive(Shop):
 
     def run(self, *tables, rebuild=False):
         """Stage all, then publish all; what was staged, by table. Every rule holds."""
-        staged, refs, overlays = {}, {}, {}
+        staged, refs, overlays = {}, [], {}
         for of in tables:
             reads, version = list(self.reads(of, overlays)), self.tables._store.latest(of)
             path, done = self.stage(of, reads, version=version, rebuild=rebuild or version is None, overlays=overlays)
@@ -287,12 +286,8 @@ class Archive(Shop):
             assert [one.id for one in of.rules] == [result.rule for result in done.rules]
             staged[of.name], overlays[of.name] = done, path
             self.consumed[of.name] = {read.table.name: -1 if read.version is None else read.version for read in reads}
-            refs[of.name] = ChangeSetRef(
-                table=of.name, path=path, digest=done.digest, base_version=version, upserts=done.upserts, deletes=done.deletes
-            )
-        for phase, order in (("upserts", tables), ("deletes", tuple(reversed(tables)))):
-            for of in order:
-                self.tables.publish(of, refs[of.name], phase, meta_run="run-1", writer=WRITER, guard=self.guard)
+            refs.append((of, self.ref(of, path, done, base=version)))
+        self.publish(*refs)
         for of in tables:
             self.consumed[of.name] |= {name: self.tables._store.latest(self.lake.table(name)) for name in of.inputs if name.startswith("gold.")}
         return staged

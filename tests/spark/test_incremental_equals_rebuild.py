@@ -16,7 +16,6 @@ from sqlglot import exp
 
 from compiler.lake import compile_lake
 from shared.core.layout import table_path
-from shared.core.messages import ChangeSetRef
 from shared.core.ports import InputRead
 from tests.histories import content, latest_states, replayed
 
@@ -152,7 +151,7 @@ class Trade(Shop):
         self.certified[table.name] = (done.version, consumed)
 
     def _move_gold(self):
-        overlays, refs = {}, {}
+        overlays, moved = {}, []
         for table in self.lake.of_stage("stage"):
             base, consumed = self.certified.get(table.name, (None, {}))
             reads = self.reads(table, overlays)
@@ -160,16 +159,12 @@ class Trade(Shop):
                 continue  # nothing it reads has moved
             path, done = self.stage(table, reads, version=base, rebuild=base is None, overlays=overlays)
             overlays[table.name] = path
-            refs[table.name] = ChangeSetRef(
-                table=table.name, path=path, digest=done.digest, base_version=base, upserts=done.upserts, deletes=done.deletes
-            )
-        for phase, names in (("upserts", list(refs)), ("deletes", list(reversed(refs)))):
-            for name in names:
-                self.tables.publish(self.lake.table(name), refs[name], phase, meta_run="run-1", writer=WRITER, guard=self.guard)
-        for name in refs:  # all versions first: a reader consumed what publishing made of its gold inputs
-            self.certified[name] = (self.tables._store.latest(self.lake.table(name)), {})
-        for name in refs:
-            self.certified[name] = (self.certified[name][0], {other: self.certified[other][0] for other in self.lake.table(name).inputs})
+            moved.append((table, self.ref(table, path, done, base=base)))
+        self.publish(*moved)
+        for table, _ in moved:  # all versions first: a reader consumed what publishing made of its gold inputs
+            self.certified[table.name] = (self.tables._store.latest(table), {})
+        for table, _ in moved:
+            self.certified[table.name] = (self.certified[table.name][0], {other: self.certified[other][0] for other in table.inputs})
 
     def visible(self, table, *, since=None):
         """The table's live rows at its certified version, as Arrow, read without Spark; instants as UTC without a zone."""

@@ -3,8 +3,6 @@
 import random
 from decimal import Decimal
 
-import great_expectations as gx
-import great_expectations.expectations as gxe
 import pandas as pd
 import pytest
 from shop import column, rule, table
@@ -57,7 +55,10 @@ def generated(seed):
 
 @pytest.fixture(scope="module")
 def judged():
-    """What Great Expectations counts of a frame."""
+    """What Great Expectations counts of a frame. Importing it takes seconds, so only the process that asks does."""
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     whole = context.data_sources.add_pandas("generated").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
