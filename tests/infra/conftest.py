@@ -1,13 +1,10 @@
 """One synthesis for all template tests. Importing `infra` first points jsii at the packaged node."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-os.environ["CDK_VALIDATION"] = "false"  # before jsii starts; cdk's own check takes longer than all the rest, and a test of the whole command has it
 
 import infra.lakehouse as lakehouse
 from infra.bundling import bundles_of
