@@ -12,6 +12,8 @@ from local.shop_files import BUCKET, FOLDER
 from shared.aws.state import DynamoState
 from shared.core.messages import RunRecord
 
+SALES = ["gold.fact_sales"]  # and what they are made of: what a run of sales is given
+
 
 class Lake:
     """One laptop's lake."""

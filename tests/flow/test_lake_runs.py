@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults
+from tests.flow.lake_reader import SALES, assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults
 
 LAKE = Path(__file__).resolve().parents[2] / "lake"
-SALES = ["gold.fact_sales"]  # and what they are made of
 
 
 @pytest.fixture(scope="module")

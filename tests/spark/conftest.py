@@ -41,6 +41,10 @@ def spark(tmp_path_factory):
         .config("spark.sql.warehouse.dir", str(scratch / "warehouse"))
         .config("spark.local.dir", str(scratch / "local"))
         .config("spark.ui.enabled", "false")
+        .config("spark.sql.ui.retainedExecutions", "1")  # nobody looks, and what is kept is collected again and again
+        .config("spark.ui.retainedTasks", "1")
+        .config("spark.ui.retainedStages", "1")
+        .config("spark.ui.retainedJobs", "1")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.log.level", "ERROR")
     )
