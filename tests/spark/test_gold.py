@@ -99,7 +99,7 @@ def test_silver_and_gold_stay_within_their_budgets_of_spark_jobs(gold, spark):
 
     assert merging <= 11
     assert checking <= 3
-    assert running <= 51
+    assert running <= 47
 
 
 def test_an_edited_table_moves_its_readers_where_rows_appear_and_where_they_vanish(gold):
