@@ -289,15 +289,8 @@ class Shop:
 
     def ref(self, of, path, done, *, base):
         """What the gate would pass of a staged change set."""
-        return ChangeSetRef(
-            table=of.name,
-            path=path,
-            digest=done.digest,
-            base_version=base,
-            upserts=done.upserts,
-            deletes=done.deletes,
-            reshapes=done.reshapes,
-        )
+        counts = {"upserts": done.upserts, "deletes": done.deletes, "reshapes": done.reshapes}
+        return ChangeSetRef(table=of.name, path=path, digest=done.digest, base_version=base, **counts)
 
     def publish(self, *passed):
         """Pairs of table and change set, as the job applies them: missing tables are made; upserts in order, deletes in reverse."""
@@ -316,8 +309,7 @@ class Shop:
     def rows(self, of, *columns, version=None):
         """By another reader than Spark; instants in UTC without a zone, as Spark gives them here."""
         held = DeltaTable(str(self.root / table_path(of)), version=version).to_pyarrow_table(columns=list(columns) or None)
-        plain = [pa.field(item.name, pa.timestamp("us")) if pa.types.is_timestamp(item.type) else item for item in held.schema]
-        return sorted((tuple(row.values()) for row in held.cast(pa.schema(plain)).to_pylist()), key=repr)
+        return sorted((tuple(row.values()) for row in without_zones(held).to_pylist()), key=repr)
 
     def versions(self, of):
         return len(list((self.root / table_path(of) / "_delta_log").glob("*.json")))
@@ -330,6 +322,11 @@ class Shop:
 
 def with_columns(of, *added, **changes):
     return replace(of, columns=(*of.columns, *added), **changes)
+
+
+def without_zones(rows):
+    """Arrow rows with their instants as UTC without a zone."""
+    return rows.cast(pa.schema([pa.field(item.name, pa.timestamp("us")) if pa.types.is_timestamp(item.type) else item for item in rows.schema]))
 
 
 def jobs_of(spark, action):

@@ -169,7 +169,6 @@ def test_a_published_commit_carries_the_gates_digest_and_the_intents_run(gold):
     silver = gold.trade([order(1)])
     path, done = gold.stage(CUSTOMERS, gold.inputs(CUSTOMERS, silver, {})[1], version=None, rebuild=True)
     ref = gold.ref(CUSTOMERS, path, done, base=None)
-
     gold.create(CUSTOMERS)
 
     version = gold.tables.publish(CUSTOMERS, ref, "upserts", meta_run="run-0", writer=WRITER, guard=gold.guard)

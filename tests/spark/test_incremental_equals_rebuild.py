@@ -6,12 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import sqlglot
 from deltalake import DeltaTable
-from shop import START, WRITER, Shop
+from shop import START, WRITER, Shop, without_zones
 from sqlglot import exp
 
 from compiler.lake import compile_lake
@@ -172,8 +171,7 @@ class Trade(Shop):
         rows = DeltaTable(str(self.root / table_path(table)), version=version).to_pyarrow_table()
         if "_deleted" in rows.column_names:
             rows = rows.filter(pc.invert(rows.column("_deleted")))
-        plain = [pa.field(item.name, pa.timestamp("us")) if pa.types.is_timestamp(item.type) else item for item in rows.schema]
-        return rows.cast(pa.schema(plain)).select([column.name for column in table.columns])
+        return without_zones(rows).select([column.name for column in table.columns])
 
 
 @pytest.fixture(scope="module", params=[(folder, seed) for folder in LAKES for seed in (2,)], ids=lambda of: f"{of[0].name}-{of[1]}")
