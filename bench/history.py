@@ -30,6 +30,7 @@ from shared.core.messages import ChangeSetRef
 from shared.core.ports import InputRead, Writer
 from shared.spark.from_log import marked
 from shared.spark.history import unknown_member, versions
+from shared.spark.inputs import staged
 from shared.spark.session import spark_session
 from shared.spark.tables import SparkTables
 from shared.spec.lake import Lake, Table
@@ -105,8 +106,7 @@ class Bench:
         self._reset(self.silver)
         where = self._path(self.silver)
         self.spark.sql(f"ALTER TABLE delta.`{where}` SET TBLPROPERTIES (delta.enableChangeDataFeed = {feed})")
-        source = self.spark.read.parquet(f"{self.root}/{path}/upserts")
-        deletes = self.spark.read.parquet(f"{self.root}/{path}/deletes")
+        source, deletes = staged(self.tables._store, self.gold, path)
         assert deletes.isEmpty()  # or it would not be the same MERGE
         with self._measure(name, self.silver):
             merge = DeltaTable.forPath(self.spark, str(where)).alias("t").merge(source.alias("s"), "t.customer_sk = s.customer_sk")
