@@ -11,7 +11,7 @@ import pytest
 from local.laptop import Laptop, copy_state
 from tests.flow.lake_reader import Lake
 
-ORDERS = 300
+DAYS, ORDERS = 6, 240  # facts and events lie in a partition a day
 
 
 @pytest.fixture(scope="session")
@@ -36,13 +36,13 @@ def first_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def copy_of(first_run):
-    """Opens a copy of the lake after its first run on a laptop of its own."""
+    """Opens a copy of the lake after its first run on a laptop of its own; one that is given another `lake` deploys it."""
 
     def opened(stack, home, **options):
         copy_state(first_run[0], home)
         laptop = Laptop(home, **options)
         stack.callback(laptop.remove)
-        laptop.up(deploys=False)
+        laptop.up(deploys="lake" in options)
         return Lake(laptop)
 
     return opened
@@ -56,9 +56,10 @@ def copied(copy_of, tmp_path):
 
 
 def _ran(home: Path):
-    laptop = Laptop(home, orders=ORDERS)
+    laptop = Laptop(home, orders=None)
     try:
         laptop.up()
+        laptop.shop.fill(days=DAYS, orders=ORDERS)
         run, ended = Lake(laptop).run()
         laptop.down()
     except BaseException:

@@ -1,13 +1,13 @@
 """Whole runs ended where it hurts: after a bronze commit, between a dimension's MERGE and its fact's. New runs mend it."""
 
 from local.laptop import Laptop
-from tests.flow.lake_reader import SALES, Lake, assert_balanced, assert_rejects_are_the_faults, assert_sales_equal_the_source
+from tests.flow.lake_reader import Lake, assert_balanced, assert_rejects_are_the_faults, assert_sales_equal_the_source, sales_lake
 
 
 def killed_run(lake: Lake, method: str, path: str) -> str:
     """A run whose job processes are killed while one request waits before the emulator has seen it."""
     with lake.laptop.hold(method, path) as held:
-        run = lake.laptop.start_run(given={"tables": SALES})
+        run = lake.laptop.start_run()
         held.wait(timeout_s=300)
         assert lake.laptop.kill_jobs()
         held.release()
@@ -16,10 +16,11 @@ def killed_run(lake: Lake, method: str, path: str) -> str:
     return run
 
 
-def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied):
+def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied, tmp_path):
     """Both lakes read one shop, which trades on in between; only one of them is disturbed, twice. What the first kill lost or doubled would show
     after the second too: the run that is killed in publish has taken over from the one that was killed in ingest."""
-    lake = copied()
+    sales = sales_lake(tmp_path / "sales")
+    lake = copied(lake=sales)
     shop = lake.laptop.shop
     shop.trade(1, faults=True)
     killed_run(lake, "PUT", r"/_evidence/.*/ingest/bronze\.orders\.json")
@@ -29,15 +30,15 @@ def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied)
     assert lake.state.certified().tables["gold.dim_product"].version < lake.versions()["gold.dim_product"]
     shop.trade(1, faults=True)
 
-    run, ended = lake.run(tables=SALES)
+    run, ended = lake.run()
 
     assert "SUCCEEDED" == ended.status, ended
     assert "passed" == lake.record(interrupted).status
     assert_balanced(lake, run)
     assert_rejects_are_the_faults(lake, run)
     assert_sales_equal_the_source(lake)
-    twin = copied("twin", database=lake.laptop.status().database)
-    assert "SUCCEEDED" == twin.run(tables=SALES)[1].status
+    twin = copied("twin", lake=sales, database=lake.laptop.status().database)
+    assert "SUCCEEDED" == twin.run()[1].status
     for name in lake.state.certified().tables:
         assert name.startswith("bronze.") or twin.live(name) == lake.live(name), name
 

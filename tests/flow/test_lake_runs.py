@@ -4,14 +4,10 @@ One laptop serves all of them; each goes on with the lake as the one before left
 """
 
 import contextlib
-import shutil
-from pathlib import Path
 
 import pytest
 
-from tests.flow.lake_reader import SALES, assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults
-
-LAKE = Path(__file__).resolve().parents[2] / "lake"
+from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults, sales_lake
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +68,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
     nine_times = "from sales.products, generate_series(1, 9)"
     lake.execute(f"insert into sales.products select 'broken', title, category, price, currency, false, now() {nine_times}")
 
-    run, ended = lake.run(tables=SALES)
+    run, ended = lake.run()
 
     assert ("FAILED", "TablesBlocked") == (ended.status, ended.error)
     assert "bronze.products" in ended.cause
@@ -107,9 +103,8 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
 
 
 def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_meanwhile(lake, tmp_path):
-    """The SQL alone changed: the table is computed again for every key, in a run of what sales need; while it holds the lake, another is told."""
-    edited = tmp_path / "edited"
-    shutil.copytree(LAKE, edited)
+    """The SQL alone changed: the table is computed again for every key, with tables taken out of the lake; while the run holds it, another is told."""
+    edited = sales_lake(tmp_path / "edited")
     sql = edited / "gold" / "dim_product.sql"
     sql.write_text(sql.read_text().replace("p.title", "upper(p.title) AS title").replace("'Unknown product'", "'UNKNOWN PRODUCT'"))
     before = {row["product_id"]: row for row in lake.rows("gold.dim_product")}
@@ -117,7 +112,7 @@ def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_mea
     lake.laptop.deploy()
 
     with lake.laptop.hold("PUT", r"/gold/dim_product/_delta_log/") as held:
-        first = lake.laptop.start_run(given={"tables": SALES})
+        first = lake.laptop.start_run()
         held.wait(timeout_s=200)
         second, refused = lake.run()
         held.release()
