@@ -12,6 +12,14 @@ from local.jars import jar_files
 from local.spark_conf import KEPT_OUT, NO_CONF, class_path, short_jobs
 from shared.spark.session import spark_session
 
+# Tables lie in folders, and Hadoop without its native library starts a process to set a file's permissions and one to look whether it is a link:
+# some three hundred in a test of gold. These do it in Java.
+_IN_FOLDERS = {
+    "spark.hadoop.fs.file.impl": "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem",
+    "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+    "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager",
+}
+
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
@@ -23,6 +31,7 @@ def spark(tmp_path_factory):
         SparkSession.builder.master("local[2]")
         .config("spark.driver.extraClassPath", class_path("delta"))
         .config("spark.jars", ",".join(map(str, shipped)))
+        .config(map=_IN_FOLDERS)
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
         .config("spark.sql.session.timeZone", "UTC")
