@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
 
+_PLAIN = frozenset({str, int, float, bool, types.NoneType})  # most of what there is, and JSON as it is
+
 
 class CodecError(ValueError):
     """A document does not have the shape of its type; the text says where and what was expected."""
@@ -27,19 +29,22 @@ def to_json(value: Any) -> Any:
 
     Datetimes become ISO 8601 UTC, dates YYYY-MM-DD.
     """
-    if dataclasses.is_dataclass(value):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return {name: to_json(getattr(value, name)) for name in _names(kind)}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, datetime):
         return instant_text(value)
     if isinstance(value, date):
         return value.isoformat()
-    if value is None or isinstance(value, (str, int, float, bool)):
+    if isinstance(value, (str, int, float)):
         return value
-    raise CodecError(f"{type(value).__name__} has no JSON form")
+    raise CodecError(f"{kind.__name__} has no JSON form")
 
 
 def from_json(cls: type[T], data: Any) -> T:
@@ -69,6 +74,18 @@ def parse_instant(text: str) -> datetime:
 @cache
 def _hints(cls: Hashable) -> dict[str, Any]:
     return typing.get_type_hints(cls)
+
+
+@cache
+def _names(cls: Hashable) -> tuple[str, ...]:
+    """The fields of a dataclass."""
+    return tuple(f.name for f in dataclasses.fields(typing.cast(Any, cls)))
+
+
+@cache
+def _needed(cls: Hashable) -> frozenset[str]:
+    """Its fields without a default."""
+    return frozenset(f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.default is dataclasses.MISSING)
 
 
 def _decode(kind: Any, data: Any, where: str) -> Any:
@@ -106,10 +123,8 @@ def _decode_optional(kind: Any, data: Any, where: str) -> Any:
 
 def _decode_dataclass(cls: type[Any], data: Any, where: str) -> Any:
     _expect(isinstance(data, dict), data, cls, where)
-    hints = _hints(typing.cast(Hashable, cls))
-    names = {f.name for f in dataclasses.fields(cls)}
-    needed = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
-    missing, unknown = sorted(needed - data.keys()), sorted(data.keys() - names)
+    kind = typing.cast(Hashable, cls)
+    hints, missing, unknown = _hints(kind), sorted(_needed(kind) - data.keys()), sorted(data.keys() - set(_names(kind)))
     if missing or unknown:
         raise CodecError(f"{where}: missing {missing}, unknown {unknown}")
     return cls(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in sorted(data)})

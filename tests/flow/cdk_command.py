@@ -9,6 +9,7 @@ from local.places import ROOT, node_binary
 
 NOWHERE = "http://127.0.0.1:9"
 TIMEOUT_S = 300
+_UNPACKED = Path.home() / ".cache" / "aws" / "jsii" / "package-cache"  # where each synthesis looks for the CDK's packages
 
 
 class Cdk:
@@ -45,6 +46,7 @@ class Cdk:
             "HOME": str(self._home),
             "SLUICE_LAKE": str(self._laptop.lake),
             "JSII_NODE": str(node_binary()),
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_UNPACKED),
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "HTTP_PROXY": NOWHERE,
             "HTTPS_PROXY": NOWHERE,

@@ -103,7 +103,7 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
 
 
 def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_meanwhile(lake, tmp_path):
-    """The SQL alone changed: the table is computed again for every key, with tables taken out of the lake; while the run holds it, another is told."""
+    """The SQL alone changed, and tables left the lake: the table is computed again for every key; while that run holds the lake, another is told."""
     edited = sales_lake(tmp_path / "edited")
     sql = edited / "gold" / "dim_product.sql"
     sql.write_text(sql.read_text().replace("p.title", "upper(p.title) AS title").replace("'Unknown product'", "'UNKNOWN PRODUCT'"))
