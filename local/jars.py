@@ -24,7 +24,7 @@ PINS = (
         for part in ("s3", "s3-transfer-manager", "sts", "kms", "apache-client", "netty-nio-client", "url-connection-client")
     ),
     *DRIVERS.values(),
-    # Not Glue's: what the tests reach folders with.
+    # Not Glue's, and in no job's class path: what the tests reach folders with.
     "com.globalmentor:hadoop-bare-naked-local-fs:0.1.0",
 )
 # The SDK's bundle alone is over 600 MB and holds nothing S3A needs; wildfly's OpenSSL binding is optional and native.

@@ -15,6 +15,8 @@ from local.places import CACHE, SHIPPED_ONLY, spark_home
 _FORMATS: Mapping[str, str] = {"delta": "io.delta_"}
 # Its driver is 99 MB and registers XML parsers of its own for all: only a job that ships it gets it.
 KEPT_OUT = "net.snowflake_"
+# No job gets what Glue has not: the Spark tests alone do.
+FOR_TESTS = "com.globalmentor_"
 
 _LOG4J = """\
 rootLogger.level = warn
@@ -41,7 +43,7 @@ logger.window.level = error
 # How a JVM that runs short jobs on few cores starts fast: the quick compiler and the small collector are enough. The quick compiler's own limit
 # for code is what one job fills; when it is full, the JVM goes on interpreting. Memory it would soon take, it has from the start.
 SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xms1g -Xmn512m -XX:MetaspaceSize=256m"
-# Where Linux gives memory in large pages to those who ask: a tenth of a job's CPU seconds, and more on a virtual machine that others share.
+# Where Linux gives memory in large pages to those who ask: fewer page faults, which cost most on a virtual machine.
 _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 # Keys: a driver kept ready has each job's as properties, a process of its own in its environment.
@@ -77,7 +79,7 @@ def class_path(formats: str) -> str:
     unwanted = tuple(prefix for name, prefix in _FORMATS.items() if name not in wanted)
     # This class path comes before Spark's own: what Spark brings itself must stay Spark's (its netty is newer than the AWS SDK's).
     sparks = {_artifact(jar.name) for jar in (spark_home() / "jars").glob("*.jar")}
-    kept_out = (*unwanted, KEPT_OUT)
+    kept_out = (*unwanted, KEPT_OUT, FOR_TESTS)
     chosen = [jar for jar in jar_files() if _artifact(jar.name.partition("_")[2]) not in sparks and not jar.name.startswith(kept_out)]
     return os.pathsep.join(str(jar) for jar in chosen)
 

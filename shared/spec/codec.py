@@ -13,8 +13,6 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
 
-_PLAIN = frozenset({str, int, float, bool, types.NoneType})  # most of what there is, and JSON as it is
-
 
 class CodecError(ValueError):
     """A document does not have the shape of its type; the text says where and what was expected."""
@@ -29,11 +27,10 @@ def to_json(value: Any) -> Any:
 
     Datetimes become ISO 8601 UTC, dates YYYY-MM-DD.
     """
-    kind = type(value)
-    if kind in _PLAIN:
+    if value is None or isinstance(value, (str, int, float, bool)):  # first: most values are
         return value
-    if dataclasses.is_dataclass(kind):
-        return {name: to_json(getattr(value, name)) for name in _names(kind)}
+    if dataclasses.is_dataclass(type(value)):
+        return {name: to_json(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     if isinstance(value, Mapping):
@@ -42,9 +39,7 @@ def to_json(value: Any) -> Any:
         return instant_text(value)
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, (str, int, float)):
-        return value
-    raise CodecError(f"{kind.__name__} has no JSON form")
+    raise CodecError(f"{type(value).__name__} has no JSON form")
 
 
 def from_json(cls: type[T], data: Any) -> T:

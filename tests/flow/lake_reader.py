@@ -1,38 +1,16 @@
 """What a lake on a laptop holds, read without Spark: certified tables by deltalake, the protocol's state by the shipped adapters."""
 
 import json
-import re
-import shutil
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
 
-from compiler import compile_lake
 from local.laptop import Laptop
-from local.places import ROOT
 from local.shop_files import BUCKET, FOLDER
 from shared.aws.state import DynamoState
 from shared.core.messages import RunRecord
-
-
-def sales_lake(folder: Path) -> Path:
-    """The retail lake, less each table that `gold.fact_sales` neither reads nor points at. (A run cannot leave out what hangs on its dimensions.)"""
-    shutil.copytree(ROOT / "lake", folder)
-    lake = compile_lake(folder)
-    kept, names = [], ["gold.fact_sales"]
-    while names:
-        kept.append(lake.table(names.pop()))
-        names += [*kept[-1].inputs, *(link.to_table for link in kept[-1].relationships)]
-    for table in lake.tables:
-        if table not in kept:
-            for file in (folder / table.layer).glob(f"{table.name.partition('.')[2]}.*"):
-                file.unlink()
-    environments = folder / "environments.toml"
-    environments.write_text(re.sub(r', web(-data)? = ("[^"]*"|\[[^]]*\])', "", environments.read_text()))
-    return folder
 
 
 class Lake:

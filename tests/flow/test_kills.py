@@ -1,7 +1,8 @@
 """Whole runs ended where it hurts: after a bronze commit, between a dimension's MERGE and its fact's. New runs mend it."""
 
 from local.laptop import Laptop
-from tests.flow.lake_reader import Lake, assert_balanced, assert_rejects_are_the_faults, assert_sales_equal_the_source, sales_lake
+from tests.flow.lake_reader import Lake, assert_balanced, assert_rejects_are_the_faults, assert_sales_equal_the_source
+from tests.flow.sales import sales_lake
 
 
 def killed_run(lake: Lake, method: str, path: str) -> str:

@@ -7,7 +7,8 @@ import contextlib
 
 import pytest
 
-from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults, sales_lake
+from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults
+from tests.flow.sales import sales_lake
 
 
 @pytest.fixture(scope="module")

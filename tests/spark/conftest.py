@@ -9,7 +9,7 @@ from servers import fakesnow_server, postgres_server
 
 from local.class_archive import archive_file
 from local.jars import jar_files
-from local.spark_conf import KEPT_OUT, NO_CONF, class_path, short_jobs
+from local.spark_conf import FOR_TESTS, KEPT_OUT, NO_CONF, class_path, short_jobs
 from shared.spark.session import spark_session
 
 # Tables lie in folders, and Hadoop without its native library starts a process to set a file's permissions and one to look whether it is a link:
@@ -23,9 +23,10 @@ _IN_FOLDERS = {
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory):
-    shipped = [jar for jar in jar_files() if jar.name.startswith(KEPT_OUT)]
+    shipped, in_folders = ([jar for jar in jar_files() if jar.name.startswith(start)] for start in (KEPT_OUT, FOR_TESTS))
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
-    os.environ["SPARK_CONF_DIR"] = str(NO_CONF)  # the class archive is of this class path
+    os.environ["SPARK_CONF_DIR"] = str(NO_CONF)  # the class archive is of this class path, and allows for more at its end
+    os.environ["SPARK_DIST_CLASSPATH"] = os.pathsep.join(map(str, in_folders))
     scratch = tmp_path_factory.mktemp("spark")
     builder = (
         SparkSession.builder.master("local[2]")
