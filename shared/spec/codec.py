@@ -30,7 +30,7 @@ def to_json(value: Any) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):  # first: most values are
         return value
     if dataclasses.is_dataclass(type(value)):
-        return {name: to_json(getattr(value, name)) for name in _names(type(value))}
+        return {name: to_json(getattr(value, name)) for name in _names(typing.cast(Hashable, type(value)))}
     if isinstance(value, (list, tuple)):
         return [to_json(item) for item in value]
     if isinstance(value, Mapping):
