@@ -50,6 +50,8 @@ def spark_conf(environment: Environment, stage: Stage) -> Mapping[str, str]:
         # S3A's own default is us-east-2.
         "spark.hadoop.fs.s3a.endpoint.region": environment.region,
         "spark.sql.redaction.string.regex": REDACTED,
+        # So that errors name a line of Python, PySpark would ask the JVM a dozen times more for each step of each column.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         # When a job falls silent, its executors do too.
         "spark.executor.syncLogLevel.enabled": "true",
         "spark.sql.shuffle.partitions": at_once,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -16,7 +15,7 @@ from shared.core.window import before, looked_back
 from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
-from shared.spark.frames import misfits, widened
+from shared.spark.frames import kept_once, let_go, misfits, widened
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.replay import replayed
@@ -59,7 +58,7 @@ class Bronze:
                 self._store.allow_widening(table, replace(meta, kind="widen", digest=None, batch=None), guard)
             return replace(evidence, version=self._store.replace(table, rows, written, _is_batch(batch), meta, guard))
         finally:
-            work.rows.unpersist()
+            let_go(work.rows)
 
     def write_errors(self, table: Table, batch: Batch, prefix: str, *, rejected: int) -> None:
         lines = self._reject_lines(table, batch) if rejected else None
@@ -72,7 +71,7 @@ class Bronze:
         return lines_of(told, "_original", texts, "_reasons")
 
     def _examine(self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None) -> tuple[landing.Examined, Row, tuple[str, ...]]:
-        """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is persisted; the
+        """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is kept; the
         caller lets it go."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
@@ -107,7 +106,7 @@ class Bronze:
                 still = self._sources.standing(table, read)
             if still == read:
                 return work, measured, _changed(objects, still)
-            work.rows.unpersist()
+            let_go(work.rows)
 
     def _examine_snapshot(self, table: Table, batch: Batch, key: bytes | None) -> tuple[landing.Examined, Row]:
         lower = self._store.read(table).where(F.col("_batch_id") < batch.batch_id)
@@ -129,10 +128,11 @@ class Bronze:
 
     def _measured(self, work: landing.Examined) -> tuple[landing.Examined, Row]:
         table = work.table
-        work.rows.persist(StorageLevel.DISK_ONLY)
+        with halting(table):
+            work = replace(work, rows=kept_once(work.rows))
         with _let_go_on_failure(work):
             with halting(table):
-                measured = work.rows.agg(*landing.measure(work)).first()
+                measured = landing.measured(work)
             if measured is None:
                 raise ContractError(f"{table.name}: an aggregate without a row")
         return work, measured
@@ -170,7 +170,7 @@ def _let_go_on_failure(work: landing.Examined) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        work.rows.unpersist()
+        let_go(work.rows)
         raise
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from shared.core.errors import BadState, DataRejected
@@ -56,7 +56,7 @@ def weighed(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tup
     with ExitStack() as kept:
         with halting(table):
             once = kept.enter_context(computed_once(changes))
-            row = once.agg(*_measures(once, columns, key)).first()
+            row = _measured(once, columns, key)
             again = 0 if grouped else once.groupBy(*(column(name) for name in key)).count().where("count > 1").count()
         if again:
             raise DataRejected(f"{table.name}: {again:,} keys ({', '.join(key)}) come out more than once; make the SQL give one row per key")
@@ -100,20 +100,20 @@ def staged_digest(table: Table, upserts: DataFrame, deletes: DataFrame) -> tuple
     """
     written, removed = only_rows(
         [
-            upserts.agg(*digest_aggregates(row_digest(upserts, upserts.columns))),
-            deletes.agg(*digest_aggregates(row_digest(deletes, table.key))),
+            upserts.select(row_digest(upserts, upserts.columns).alias("_digest")).agg(*digest_aggregates("_digest")),
+            deletes.select(row_digest(deletes, table.key).alias("_digest")).agg(*digest_aggregates("_digest")),
         ]
     )
     digest = content_digest(written, removed, salt=table.name)
     return digest, int(written["_digest_rows"]), int(removed["_digest_rows"])
 
 
-def _measures(changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]) -> list[Column]:
-    kind = F.col(CHANGE)
-    counted = [F.count_if(kind == name).alias(name) for name in ("insert", "update", "delete", "same")]
-    written = digest_aggregates(row_digest(changes, columns), among=kind.isin("insert", "update"))
-    removed = digest_aggregates(row_digest(changes, key), among=kind == "delete")
-    return [*counted, F.struct(*written).alias("written"), F.struct(*removed).alias("removed")]
+def _measured(changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...]) -> Row | None:
+    counted = [F.expr(f"count_if({CHANGE} = '{name}') AS `{name}`") for name in ("insert", "update", "delete", "same")]
+    written = digest_aggregates("_written", among=f"{CHANGE} IN ('insert', 'update')")
+    removed = digest_aggregates("_removed", among=f"{CHANGE} = 'delete'")
+    rows = changes.select(CHANGE, row_digest(changes, columns).alias("_written"), row_digest(changes, key).alias("_removed"))
+    return rows.agg(*counted, F.struct(*written).alias("written"), F.struct(*removed).alias("removed")).first()
 
 
 def _changes(table: Table, changes: DataFrame, columns: tuple[str, ...], key: tuple[str, ...], row: Row) -> Changes:

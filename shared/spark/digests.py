@@ -19,17 +19,15 @@ def row_digest(frame: DataFrame, columns: Sequence[str]) -> Column:
     as they were while it is NULL.
     """
     types = {field.name: field.dataType for field in frame.schema.fields}
-    return F.sha2(F.concat_ws("", *(_named_text(name, types[name]) for name in sorted(columns))), 256)
+    return F.expr(f"sha2(concat_ws('', {', '.join(_named_text(name, types[name]) for name in sorted(columns))}), 256)")
 
 
-def digest_aggregates(digest: Column, *, among: Column | None = None) -> list[Column]:
-    """Aggregates whose values `content_digest` turns into one text: the number of rows and order-free sums of their digests' parts."""
-    counted = F.lit(True) if among is None else among
-    sums = [
-        F.sum(F.when(counted, F.conv(F.substring(digest, 1 + part * _PART_HEX, _PART_HEX), 16, 10).cast("decimal(20,0)"))).alias(f"_digest_{part}")
-        for part in range(_PARTS)
-    ]
-    return [F.count(F.when(counted, 1)).alias("_digest_rows"), *sums]
+def digest_aggregates(digest: str, *, among: str = "true") -> list[Column]:
+    """Aggregates whose values `content_digest` turns into one text: the number of rows and order-free sums of the parts of their digests, which
+    are in the column `digest`. Counted are rows where the condition `among` holds."""
+    parts = [f"cast(conv(substring({digest}, {1 + part * _PART_HEX}, {_PART_HEX}), 16, 10) AS decimal(20,0))" for part in range(_PARTS)]
+    sums = [f"sum(CASE WHEN {among} THEN {text} END) AS _digest_{part}" for part, text in enumerate(parts)]
+    return [F.expr(text) for text in (f"count_if({among}) AS _digest_rows", *sums)]
 
 
 def content_digest(*counted: Row | dict[str, Any], salt: str = "") -> str:
@@ -38,14 +36,14 @@ def content_digest(*counted: Row | dict[str, Any], salt: str = "") -> str:
     return hashlib.sha256("|".join([salt, *texts]).encode()).hexdigest()
 
 
-def _named_text(name: str, kind: DataType) -> Column:
-    text = _text(F.col(f"`{name}`"), kind)
-    return F.when(text.isNotNull(), F.concat(F.lit(f"{name}="), F.length(text).cast("string"), F.lit(":"), text, F.lit(";")))
+def _named_text(name: str, kind: DataType) -> str:
+    text = _text(f"`{name}`", kind)
+    return f"CASE WHEN {text} IS NOT NULL THEN concat('{name}=', cast(length({text}) AS string), ':', {text}, ';') END"
 
 
-def _text(value: Column, kind: DataType) -> Column:
+def _text(value: str, kind: DataType) -> str:
     if isinstance(kind, BinaryType):
-        return F.hex(value)
+        return f"hex({value})"
     if isinstance(kind, (ArrayType, MapType, StructType)):
-        return F.when(value.isNotNull(), F.to_json(F.struct(value.alias("v")), {"ignoreNullFields": "false"}))
-    return value.cast("string")
+        return f"CASE WHEN {value} IS NOT NULL THEN to_json(named_struct('v', {value}), map('ignoreNullFields', 'false')) END"
+    return f"cast({value} AS string)"

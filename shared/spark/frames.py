@@ -142,15 +142,25 @@ def laid_over(rows: DataFrame, upserts: DataFrame, deletes: DataFrame, key: Sequ
 
 @contextmanager
 def computed_once(frame: DataFrame) -> Iterator[DataFrame]:
-    """The frame computed at its first use and kept on the disks of two executors until the block ends; it is never computed again.
-
-    What is planned on it starts from a single leaf. When both executors are lost, its readers fail.
-    """
-    kept = frame.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY_2)
+    """The frame of `kept_once`, until the block ends."""
+    kept = kept_once(frame)
     try:
         yield kept
     finally:
-        kept._jdf.queryExecution().analyzed().rdd().unpersist(False)
+        let_go(kept)
+
+
+def kept_once(frame: DataFrame) -> DataFrame:
+    """The frame computed at its first use and kept on the disks of two executors until it is `let_go`; it is never computed again.
+
+    What is planned on it starts from a single leaf. When both executors are lost, its readers fail.
+    """
+    return frame.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY_2)
+
+
+def let_go(kept: DataFrame) -> None:
+    """Free what `kept_once` holds; what is planned on it fails from now on."""
+    kept._jdf.queryExecution().analyzed().rdd().unpersist(False)
 
 
 def fields_of(schema: StructType, wanted: Sequence[str]) -> StructType:

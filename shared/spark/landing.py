@@ -2,8 +2,8 @@
 
 `examined` does it for rows of a source; `row_checks`, `checked` and `told` are its parts, of which `shared.spark.replay` makes the same for rejects.
 
-Nothing here reads or writes the lake. The frame of `examined` is computed once and persisted by the caller; it holds no clear value of a
-masked column, so neither the shuffle nor the disk cache does.
+Nothing here reads or writes the lake. The frame of `examined` is computed once and kept by the caller; it holds no clear value of a masked
+column, so neither the shuffle nor the disks where it is kept do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -121,22 +121,22 @@ def told(rows: DataFrame, table: Table, checks: Sequence[Check], *, known_ids: D
     return Examined(table, lanes, tuple(checks), _stand_ins(table), replay)
 
 
-def measure(work: Examined) -> list[Column]:
-    """The aggregates of a batch: one pass over `work.rows` gives every count but those of unique and relationship rules."""
-    new = F.col("_lane") != SEEN
-    lanes = (ACCEPTED, REJECTED, SEEN, DELETED)
-    aggregates = [F.count_if(F.col("_lane") != DELETED).alias("read"), *(F.count_if(F.col("_lane") == lane).alias(lane) for lane in lanes)]
+def measured(work: Examined) -> Row | None:
+    """One pass over `work.rows` for every count but those of unique and relationship rules."""
+    new = f"_lane != '{SEEN}'"
+    counted = {"read": f"_lane != '{DELETED}'", **{lane: f"_lane = '{lane}'" for lane in (ACCEPTED, REJECTED, SEEN, DELETED)}}
     for position, check in enumerate(work.checks):
         broken, missing = _bit("_broken", position), _bit("_missing", position)
         if check.rule is not None:
-            aggregates += [F.count_if(new & missing).alias(f"m{position}"), F.count_if(new & broken).alias(f"u{position}")]
+            counted |= {f"m{position}": f"{new} AND {missing}", f"u{position}": f"{new} AND {broken}"}
         if check.rejects:
-            aggregates.append(F.count_if(new & broken).alias(f"r{position}"))
-    aggregates += [F.count_if(new & F.array_contains("_reasons", reason)).alias(reason) for reason in (COPY, SAME_KEY)]
-    aggregates += [F.count_if(new & F.col("_looked_back")).alias("late"), F.count_if(new & F.col("_at_edge")).alias("late_at_edge")]
-    digest = F.sha2(F.concat_ws("|", "_row_id", "_lane", F.concat_ws(",", "_reasons"), "_original"), 256)
-    written = None if work.replay else new
-    return [*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest_aggregates(digest, among=written)]
+            counted[f"r{position}"] = f"{new} AND {broken}"
+    counted |= {reason: f"{new} AND array_contains(_reasons, '{reason}')" for reason in (COPY, SAME_KEY)}
+    counted |= {"late": f"{new} AND _looked_back", "late_at_edge": f"{new} AND _at_edge"}
+    aggregates = [F.expr(f"count_if({condition}) AS {name}") for name, condition in counted.items()]
+    rows = work.rows.withColumn("_digest", F.expr("sha2(concat_ws('|', _row_id, _lane, concat_ws(',', _reasons), _original), 256)"))
+    digest = digest_aggregates("_digest", among="true" if work.replay else new)
+    return rows.agg(*aggregates, *observing(work.table, F.col("_lane") == ACCEPTED), *digest).first()
 
 
 def counts(measured: Row) -> BatchCounts:
@@ -267,13 +267,13 @@ def _words(flags: Sequence[Column], name: str) -> list[Column]:
     for start in range(0, max(len(flags), 1), _WORD):
         word = F.lit(0).cast("bigint")
         for position, flag in enumerate(flags[start : start + _WORD]):
-            word = word.bitwiseOR(F.when(flag, F.lit(1 << position).cast("bigint")).otherwise(F.lit(0).cast("bigint")))
+            word = word.bitwiseOR(F.shiftleft(flag.cast("bigint"), position))
         words.append(word.alias(f"{name}_{start // _WORD}"))
     return words
 
 
-def _bit(name: str, position: int) -> Column:
-    return F.col(f"{name}_{position // _WORD}").bitwiseAND(F.lit(1 << (position % _WORD)).cast("bigint")) != 0
+def _bit(name: str, position: int) -> str:
+    return f"({name}_{position // _WORD} & {1 << (position % _WORD)}L) != 0"
 
 
 def _reasons(checks: Sequence[Check]) -> Column:

@@ -6,17 +6,19 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from shared.spark.session import java_class
+
 
 def literal_rows(spark: SparkSession, rows: Sequence[Sequence[Any]], schema: StructType) -> DataFrame:
     """A frame of these rows; their values (str, int, bytes, None, …) must be what the JVM takes for the schema. In no plan are the values shown."""
-    jvm: Any = spark._jvm
-    values = jvm.java.util.ArrayList()
+    array_list, row_factory = java_class(spark, "java.util.ArrayList"), java_class(spark, "org.apache.spark.sql.RowFactory")
+    values = array_list()
     for row in rows:
-        fields = jvm.java.util.ArrayList()
+        fields = array_list()
         for value in row:
             fields.add(value)
-        values.add(jvm.org.apache.spark.sql.RowFactory.create(fields.toArray()))
-    columns = jvm.org.apache.spark.sql.types.DataType.fromJson(schema.json())
+        values.add(row_factory.create(fields.toArray()))
+    columns = java_class(spark, "org.apache.spark.sql.types.DataType").fromJson(schema.json())
     return DataFrame(spark._jsparkSession.createDataFrame(values, columns), spark)
 
 

@@ -1,5 +1,7 @@
 """Owns the SparkSession a job works in: what it must be like, and what is set unless the job says otherwise."""
 
+from typing import Any
+
 from pyspark.sql import SparkSession
 
 from shared.core.errors import Terminal
@@ -17,7 +19,7 @@ _UNLESS_SET = {
     # Delta would keep a copy of what it merges, lest it come out otherwise the second time: ours is computed already, and kept or staged.
     "spark.databricks.delta.merge.materializeSource": "none",
 }
-# What PySpark looks up by name in the JVM whenever a column is made; the JVM looks through every jar for some of them.
+# What PySpark looks up by name whenever a column is made; the JVM looks through every jar for some of them.
 _LOOKED_UP = ("org.apache.spark.sql.functions", "functions", "PythonUtils", "PythonSQLUtils", "org.apache.spark.sql.classic.SparkSession")
 
 
@@ -31,8 +33,31 @@ def spark_session(app: str) -> SparkSession:
         if not _is_set(spark, key):
             spark.conf.set(key, value)
     for name in _LOOKED_UP:
-        setattr(spark._jvm, name, getattr(spark._jvm, name))  # kept there, it is found without asking
+        java_class(spark, name)
     return spark
+
+
+def java_class(spark: SparkSession, name: str) -> Any:
+    """A class of the JVM by its full name. It and its static members are looked up once: each time costs more than most calls."""
+    jvm = spark._jvm
+    if name not in vars(jvm):
+        setattr(jvm, name, _Kept(getattr(jvm, name)))  # PySpark too finds it there, without asking
+    return getattr(jvm, name)
+
+
+class _Kept:
+    """A class of the JVM and those of its members that were asked for."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._found, name)
+        setattr(self, name, member)
+        return member
+
+    def __call__(self, *given: Any) -> Any:
+        return self._found(*given)
 
 
 def _wrong_settings(spark: SparkSession) -> list[str]:

@@ -20,6 +20,7 @@ from shared.core.messages import CommitMeta
 from shared.core.ports import Guard
 from shared.spark.frames import CHANGE
 from shared.spark.literal_rows import no_rows
+from shared.spark.session import java_class
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
 
@@ -170,7 +171,7 @@ class Store:
     # ---- private
 
     def _log(self, table: Table) -> Any:
-        return _jvm(self.spark).org.apache.spark.sql.delta.DeltaLog.forTable(self.spark._jsparkSession, self.table(table))
+        return java_class(self.spark, "org.apache.spark.sql.delta.DeltaLog").forTable(self.spark._jsparkSession, self.table(table))
 
     def _known(self, table: Table) -> int:
         version = self.latest(table)
@@ -190,7 +191,7 @@ class Store:
         where = f"{self.table(table)}/_delta_log/{version:020d}.json"
         stream = self._files(where).open(_hadoop_path(self.spark, where))
         try:
-            return str(_jvm(self.spark).org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+            return str(java_class(self.spark, "org.apache.commons.io.IOUtils").toString(stream, "UTF-8"))
         finally:
             stream.close()
 
@@ -207,16 +208,12 @@ class Store:
                 self.spark.conf.unset(_USER_METADATA)
 
 
-def _jvm(spark: SparkSession) -> Any:
-    return spark._jvm
-
-
 def _none(spark: SparkSession) -> Any:
-    return _jvm(spark).scala.Option.empty()
+    return java_class(spark, "scala.Option").empty()
 
 
 def _hadoop_path(spark: SparkSession, path: str) -> Any:
-    return _jvm(spark).org.apache.hadoop.fs.Path(path)
+    return java_class(spark, "org.apache.hadoop.fs.Path")(path)
 
 
 def _glob(files: Any, spark: SparkSession, pattern: str) -> list[Any]:

@@ -36,6 +36,7 @@ def spark(tmp_path_factory):
         .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
         .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
         .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")
         .config("spark.driver.extraJavaOptions", f"-Duser.timezone=UTC -Dderby.system.home={scratch} {short_jobs(archive_file())}")
         .config("spark.driver.memory", "1500m")
         .config("spark.driver.host", "127.0.0.1")

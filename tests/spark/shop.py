@@ -329,14 +329,6 @@ def without_zones(rows):
     return rows.cast(pa.schema([pa.field(item.name, pa.timestamp("us")) if pa.types.is_timestamp(item.type) else item for item in rows.schema]))
 
 
-def jobs_of(spark, action):
-    """How many Spark jobs an action takes, Delta's own among them."""
-    scheduler = spark._jsc.sc().dagScheduler()
-    before = scheduler.numTotalJobs()
-    action()
-    return scheduler.numTotalJobs() - before
-
-
 _BLANKS = tempfile.TemporaryDirectory(prefix="sluice-blanks-")
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from shop import KEY, ORDERS, WRITER, Shop, at, batch, jobs_of, order
+from costs import cost_of
+from shop import KEY, ORDERS, WRITER, Shop, at, batch, order
 
 from shared.core.errors import SchemaMismatch, SecretMissing
 from shared.core.messages import CommitMeta
@@ -262,10 +263,11 @@ def test_rejects_are_files_that_are_replaced_together(shop, tmp_path):
     assert not list(folder.glob("_draft*"))
 
 
-def test_a_landing_stays_within_its_budget_of_spark_jobs(shop, spark):
-    """Small batches cost jobs, not rows: a pass more per rule would show here."""
+def test_a_landing_stays_within_its_budget(shop, spark):
+    """Small batches cost jobs and questions to the JVM, not rows: a pass more per rule would show here, and a plan made word by word."""
     shop.land(1, [order(n, days=0.95) for n in range(20)], LO, HI)
 
-    jobs = jobs_of(spark, lambda: shop.land(2, [order(n, days=1.2) for n in range(20)], at(1), at(1) + timedelta(hours=9)))
+    jobs, asked = cost_of(spark, lambda: shop.land(2, [order(n, days=1.2) for n in range(20)], at(1), at(1) + timedelta(hours=9)))
 
-    assert jobs <= 9
+    assert jobs <= 8
+    assert asked <= 1100

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from shared.core.errors import SourceUnavailable, Terminal
 from shared.core.files import FileObject
+from shared.spark.session import java_class
 from shared.spec.lake import Table
 
 _AT_ONCE = 16  # requests
@@ -92,7 +93,7 @@ class Objects:
         return bool(source.isInstance(status)) and bool(status.getEtag())
 
     def _raw_path(self, text: str) -> Any:
-        return self._spark._jvm.org.apache.hadoop.fs.Path(text)  # type: ignore[union-attr]
+        return java_class(self._spark, "org.apache.hadoop.fs.Path")(text)
 
 
 @contextmanager
