@@ -1,5 +1,6 @@
-"""`sluice demo`, which `make run` calls: a fresh lake, its first run, days of trade with a run after each, and what came of it."""
+"""`sluice demo`, which `make run` calls: a fresh lake, its first run, days of trade and further runs, and what came of it."""
 
+import functools
 import re
 import shutil
 import time
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 app = typer.Typer()
 
-TRADED_DAYS = 3  # each with its run
+TRADED_DAYS = (1, 2)  # before each further run: the last one catches up
 QUESTIONS = Path(__file__).with_name("demo_questions.sql")
 # Everything that a laptop makes in its home. What is not ours stays.
 _MADE = ("state", "s3", "emulator", "glue", "logs", "reports", "cdk.out", "ledger.json", "postgres.json", "laptop.json")
@@ -47,7 +48,7 @@ class Question:
 
 @app.command("demo", epilog=examples("sluice demo", "make run"))
 def demo(context: typer.Context) -> None:
-    """The whole story on this laptop: a fresh lake, a first run, three days of trade with planted faults and a run after each, and the accounts.
+    """The whole story on this laptop: a fresh lake, a first run, a day of trade and a run, two more days and a run, planted faults, the accounts.
 
     Begins anew in .local and stops everything at the end; refused where secrets.toml names a database of your own. Exit 1 when planted
     faults and rejects differ, or a table's account does not balance.
@@ -102,16 +103,19 @@ def _tell(desk: Desk, laptop: "Laptop", questions: Sequence[Question], took: dic
     story.chapter("2. The first run", "Everything is new: bronze takes all windows in, silver and gold are built, gates decide in between.")
     runs = {"first run": _run(lake)}
     story.chapter(
-        f"3. {TRADED_DAYS} days of trade, each with its run",
+        "3. Days of trade: a run after the first, and one that catches up with two",
         "Orders, events, a file of corrected rates, updates, deletes, late commits, and faults planted on purpose, which the ledger remembers. "
         "All is dated now; events are loaded minutes after they occurred, so that it is the lookback that finds them: they are counted as late. "
         "What the lookback shows again counts as seen.",
     )
-    for number in range(1, TRADED_DAYS + 1):
+    first = 1
+    for count in TRADED_DAYS:
+        name = f"day {first}" if count == 1 else f"days {first} to {first + count - 1}"
         with _waiting("trading"):
-            days = _timed(took, f"trade of day {number}", lambda: laptop.shop.trade(1, faults=True))
-        story.show_trade(days, first=number)
-        runs[f"day {number}"] = _run(lake)
+            days = _timed(took, f"trade of {name}", functools.partial(laptop.shop.trade, count, faults=True))
+        story.show_trade(days, first=first)
+        runs[name] = _run(lake)
+        first += count
     story.chapter("4. The accounts", "Every row is accounted for: read = accepted + rejected + seen, in every batch, and what was written is there.")
     story.show_batches_of(runs)
     balances = accounts(lake.lake, tuple(runs.values()), lambda name: _stored(lake, name))

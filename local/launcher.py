@@ -48,7 +48,7 @@ class JobRun:
 
 
 class Launcher:
-    """Launches runs, each in a process of its own. A driver that is kept ready takes the next run, and after a run that ended well another one."""
+    """Launches runs, each in a process of its own; but a driver that is kept ready takes the next run, and after one that ended by itself another."""
 
     def __init__(self, *, home: Path, aws: Emulated, children: Children) -> None:
         self._work = home / "glue"
@@ -121,9 +121,9 @@ class Launcher:
             return taken
 
     def _after(self, driver: Driver, code: int) -> None:
-        """Keep a driver whose job ended well; after any other, and when one is idle already, end it."""
+        """Keep a driver whose job ended by itself; one that was cut short is ended (`code` is negative), and so is one too many."""
         with self._lock:
-            keep = code == 0 and driver.is_usable and self._idle is None and not self._stopping
+            keep = code >= 0 and driver.is_usable and self._idle is None and not self._stopping
             if keep:
                 self._idle = driver
         if not keep:

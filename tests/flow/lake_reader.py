@@ -12,6 +12,11 @@ from local.shop_files import BUCKET, FOLDER
 from shared.aws.state import DynamoState
 from shared.core.messages import RunRecord
 
+_IN_USD = (
+    "o.amount * (select arg_max(r.rate, r.rate_date) from r where r.currency = o.currency"
+    " and r.rate_date between o.ordered_at::date - 7 and o.ordered_at::date)"
+)
+
 
 class Lake:
     """One laptop's lake."""
@@ -122,13 +127,11 @@ def assert_gold_equals_the_source(lake: Lake) -> None:
     _assert_activity_agrees_with_history(lake, activity)
 
 
-def assert_sales_equal_the_source(lake: Lake) -> None:
-    """The star of sales alone."""
+def assert_sales_equal_the_source(lake: Lake, *, amount: str = _IN_USD) -> None:
+    """The facts of sales alone, with what the lake takes for their amount."""
     sales = _at_the_source(
         lake,
-        "select o.order_id, p.product_id is not null, o.quantity,"
-        " cast(round(o.amount * (select arg_max(r.rate, r.rate_date) from r where r.currency = o.currency"
-        " and r.rate_date between o.ordered_at::date - 7 and o.ordered_at::date), 2) as decimal(18,2))"
+        f"select o.order_id, p.product_id is not null, o.quantity, cast(round({amount}, 2) as decimal(18,2))"
         " from o left join p on p.product_id = o.product_id",
     )
     found = [(row["order_id"], row["product_sk"] != 0, row["quantity"], row["amount_usd"]) for row in lake.rows("gold.fact_sales")]

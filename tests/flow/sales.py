@@ -1,4 +1,4 @@
-"""The retail lake's sales alone, as a lake of its own: fewer tables than a run of the whole lake can leave out."""
+"""The retail lake's orders and products alone, as a lake of its own: a run of the whole lake cannot leave out so many tables."""
 
 import re
 import shutil
@@ -9,11 +9,27 @@ from local.places import ROOT
 from shared.core.graph import needed_for, only
 
 FACT = "gold.fact_sales"
+# Without customers and rates; the columns stay, for a table keeps those it has.
+_SQL = """\
+SELECT o.order_id, cast(0 AS bigint) AS customer_sk, coalesce(p.product_sk, 0) AS product_sk,
+  cast(date_format(o.order_date, 'yyyyMMdd') AS int) AS date_sk, o.order_date, o.quantity, cast(o.amount AS decimal(18, 2)) AS amount_usd
+FROM silver.orders AS o LEFT JOIN gold.dim_product AS p ON p.product_id = o.product_id
+"""
+_AFFECTED = """\
+SELECT o.order_id FROM changed.silver.orders AS o
+UNION
+SELECT o.order_id FROM silver.orders AS o JOIN changed.gold.dim_product AS p ON p.product_id = o.product_id
+"""
 
 
 def sales_lake(folder: Path) -> Path:
-    """The lake in a new folder, less the other facts and all that only they need. (A run of one fact brings along the whole star.)"""
+    """The lake in a new folder, with one fact, of products alone, and all that it needs. Of a copied lake its first run computes the fact anew."""
     shutil.copytree(ROOT / "lake", folder)
+    fact = folder / "gold" / "fact_sales"
+    fact.with_suffix(".sql").write_text(_SQL)
+    fact.with_suffix(".affected.sql").write_text(_AFFECTED)
+    contract = fact.with_suffix(".yaml")
+    contract.write_text(re.sub(r", relationships: \[\{type: foreignKey, to: dim_(customer|date)\.\w+\}\]", "", contract.read_text()))
     lake = compile_lake(folder)
     other_facts = {table.name for table in lake.tables if table.relationships} - {FACT}
     kept = needed_for(only(lake, {table.name for table in lake.tables} - other_facts), [FACT])
@@ -21,6 +37,6 @@ def sales_lake(folder: Path) -> Path:
         if table.name not in kept:
             for file in (folder / table.layer).glob(f"{table.name.partition('.')[2]}.*"):
                 file.unlink()
-    environments = folder / "environments.toml"  # a server that no table reads is refused
-    environments.write_text(re.sub(r', web(-data)? = ("[^"]*"|\[[^]]*\])', "", environments.read_text()))
+    environments = folder / "environments.toml"  # a server that no table reads is refused, and a topic of no team
+    environments.write_text(re.sub(r', (web|web-data|finance-data) = ("[^"]*"|\[[^]]*\])', "", environments.read_text()))
     return folder

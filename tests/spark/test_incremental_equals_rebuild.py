@@ -16,6 +16,7 @@ from sqlglot import exp
 from compiler.lake import compile_lake
 from shared.core.layout import table_path
 from shared.core.ports import InputRead
+from shared.spark.derived import changes_of
 from tests.histories import content, latest_states, replayed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +131,8 @@ class Trade(Shop):
         """What a rebuild would still change: rows inserted, updated, deleted."""
         version, consumed = self.certified[table.name]
         if table.layer == "gold":
-            counts = self.stage(table, self.reads(table, {}), version=version, rebuild=True)[1].counts
+            with changes_of(self.tables._store, table, self.reads(table, {}), self.read(table, version), rebuild=True) as changes:
+                counts = changes.counts
         else:
             counts = self._written(table, consumed.get(table.origin), rebuild=True).counts
         return counts.inserted, counts.updated, counts.deleted
