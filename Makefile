@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-run: .venv/run.stamp ## run the demo lake on this laptop: a first run, three days of trade with a run after each, then what came of it
+run: .venv/run.stamp ## run the demo lake on this laptop: a first run, a day of trade and a run, two more days and a run, then what came of it
 	$(BIN)/sluice demo
 
 test: .venv/test.stamp .cache/fakesnow/stamp .cache/parliament/stamp node_modules/.stamp ## all tests, whole runs of the lake on the laptop among them

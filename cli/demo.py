@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 app = typer.Typer()
 
-TRADED_DAYS = (1, 2)  # before each further run: the last one catches up
+DAYS_BEFORE_EACH_RUN = (1, 2)  # the last run catches up
 QUESTIONS = Path(__file__).with_name("demo_questions.sql")
 # Everything that a laptop makes in its home. What is not ours stays.
 _MADE = ("state", "s3", "emulator", "glue", "logs", "reports", "cdk.out", "ledger.json", "postgres.json", "laptop.json")
@@ -109,7 +109,7 @@ def _tell(desk: Desk, laptop: "Laptop", questions: Sequence[Question], took: dic
         "What the lookback shows again counts as seen.",
     )
     first = 1
-    for count in TRADED_DAYS:
+    for count in DAYS_BEFORE_EACH_RUN:
         name = f"day {first}" if count == 1 else f"days {first} to {first + count - 1}"
         with _waiting("trading"):
             days = _timed(took, f"trade of {name}", functools.partial(laptop.shop.trade, count, faults=True))

@@ -49,9 +49,10 @@ def delta_work(spark: SparkSession, table: str) -> None:
     spark.range(50, 150).select("id", F.lit(1).cast("decimal(12,2)").alias("v"), F.lit("x").alias("s")).createOrReplaceTempView("changes")
     merge = f"merge into delta.`{table}` t using changes c on t.id = c.id"
     spark.sql(f"{merge} when matched then update set * when not matched then insert *")
-    stored = spark.read.format("delta").load(table).persist(StorageLevel.DISK_ONLY)
+    stored = spark.read.format("delta").load(table)
     stored.groupBy("s").agg(F.count("*"), F.max_by("v", "id"), F.count_if(F.col("s").rlike("^a"))).collect()
-    kept = stored.join(stored.where("id < 9").select(F.col("id").alias("i")), F.expr("id <=> i"), "left_semi").localCheckpoint(eager=False)
+    kept = stored.join(stored.where("id < 9").select(F.col("id").alias("i")), F.expr("id <=> i"), "left_semi")
+    kept = kept.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY_2)
     kept.coalesce(1).write.mode("overwrite").parquet(table + "-files")
     DeltaTable.forPath(spark, table).alias("t").merge(kept.alias("s"), "t.id <=> s.id").whenMatchedDelete().execute()
     spark.read.format("delta").option("readChangeFeed", "true").option("startingVersion", 1).load(table).count()

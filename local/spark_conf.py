@@ -41,8 +41,11 @@ logger.window.level = error
 
 
 # How a JVM that runs short jobs on few cores starts fast: the quick compiler and the small collector are enough. The quick compiler's own limit
-# for code is what one job fills; when it is full, the JVM goes on interpreting. Memory it would soon take, it has from the start.
-SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xms1g -Xmn512m -XX:MetaspaceSize=256m"
+# for code is what one job fills; when it is full, the JVM goes on interpreting. Memory it would soon take, it has from the start; one that has
+# no more is of no use to another job.
+SHORT_JOBS = (
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xms1g -Xmn512m -XX:MetaspaceSize=256m -XX:+ExitOnOutOfMemoryError"
+)
 # Where Linux gives memory in large pages to those who ask: fewer page faults, which cost most on a virtual machine.
 _LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-# Two of these wait for nothing that another worker makes; the first makes it.
+# The first makes the lake that other flow tests copy; the other two need none.
 _FIRST = ("test_kills", "test_second_lake", "test_incremental_equals_rebuild")
 
 

@@ -15,7 +15,7 @@ from shared.core.window import before, looked_back
 from shared.spark import landing, snapshots
 from shared.spark.counting import Related
 from shared.spark.digests import content_digest
-from shared.spark.frames import kept_once, let_go, misfits, widened
+from shared.spark.frames import checkpointed, misfits, release, widened
 from shared.spark.masks import needs_key
 from shared.spark.refusals import halting
 from shared.spark.replay import replayed
@@ -58,7 +58,7 @@ class Bronze:
                 self._store.allow_widening(table, replace(meta, kind="widen", digest=None, batch=None), guard)
             return replace(evidence, version=self._store.replace(table, rows, written, _is_batch(batch), meta, guard))
         finally:
-            let_go(work.rows)
+            release(work.rows)
 
     def write_errors(self, table: Table, batch: Batch, prefix: str, *, rejected: int) -> None:
         lines = self._reject_lines(table, batch) if rejected else None
@@ -71,8 +71,8 @@ class Bronze:
         return lines_of(told, "_original", texts, "_reasons")
 
     def _examine(self, table: Table, batch: Batch, objects: Sequence[FileObject], key: bytes | None) -> tuple[landing.Examined, Row, tuple[str, ...]]:
-        """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is kept; the
-        caller lets it go."""
+        """The batch's rows, read and computed once, what was measured on them, and what the gate should warn of. The frame is a
+        checkpoint; the caller releases it."""
         if table.source is None:
             raise ContractError(f"{table.file}: {table.name} has no source")
         if batch.replay is not None:
@@ -102,11 +102,11 @@ class Bronze:
             except DataRejected:
                 self._sources.standing(table, read)  # gone is why it cannot be read
                 raise
-            with _let_go_on_failure(work):
+            with _released_on_failure(work):
                 still = self._sources.standing(table, read)
             if still == read:
                 return work, measured, _changed(objects, still)
-            let_go(work.rows)
+            release(work.rows)
 
     def _examine_snapshot(self, table: Table, batch: Batch, key: bytes | None) -> tuple[landing.Examined, Row]:
         lower = self._store.read(table).where(F.col("_batch_id") < batch.batch_id)
@@ -116,7 +116,7 @@ class Bronze:
             return self._measured(snapshots.compared(landing.examined(raw, table, batch, known_ids=None, key=key), lower, batch))
 
         work, measured = self._sources.patiently(table, examined)
-        with _let_go_on_failure(work):
+        with _released_on_failure(work):
             snapshots.refuse_small(table, read=measured["read"], known=snapshots.live_rows(lower, table))
         return work, measured
 
@@ -129,10 +129,10 @@ class Bronze:
     def _measured(self, work: landing.Examined) -> tuple[landing.Examined, Row]:
         table = work.table
         with halting(table):
-            work = replace(work, rows=kept_once(work.rows))
-        with _let_go_on_failure(work):
+            work = replace(work, rows=checkpointed(work.rows))
+        with _released_on_failure(work):
             with halting(table):
-                measured = landing.measured(work)
+                measured = landing.measure(work)
             if measured is None:
                 raise ContractError(f"{table.name}: an aggregate without a row")
         return work, measured
@@ -166,11 +166,11 @@ def _is_batch(batch: Batch) -> str:
 
 
 @contextmanager
-def _let_go_on_failure(work: landing.Examined) -> Iterator[None]:
+def _released_on_failure(work: landing.Examined) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        let_go(work.rows)
+        release(work.rows)
         raise
 
 

@@ -24,7 +24,7 @@ def row_digest(frame: DataFrame, columns: Sequence[str]) -> Column:
 
 def digest_aggregates(digest: str, *, among: str = "true") -> list[Column]:
     """Aggregates whose values `content_digest` turns into one text: the number of rows and order-free sums of the parts of their digests, which
-    are in the column `digest`. Counted are rows where the condition `among` holds."""
+    are in the column `digest`. Counted are rows where `among`, a condition in SQL, holds."""
     parts = [f"cast(conv(substring({digest}, {1 + part * _PART_HEX}, {_PART_HEX}), 16, 10) AS decimal(20,0))" for part in range(_PARTS)]
     sums = [f"sum(CASE WHEN {among} THEN {text} END) AS _digest_{part}" for part, text in enumerate(parts)]
     return [F.expr(text) for text in (f"count_if({among}) AS _digest_rows", *sums)]

@@ -142,24 +142,25 @@ def laid_over(rows: DataFrame, upserts: DataFrame, deletes: DataFrame, key: Sequ
 
 @contextmanager
 def computed_once(frame: DataFrame) -> Iterator[DataFrame]:
-    """The frame of `kept_once`, until the block ends."""
-    kept = kept_once(frame)
+    """The frame of `checkpointed`, until the block ends."""
+    kept = checkpointed(frame)
     try:
         yield kept
     finally:
-        let_go(kept)
+        release(kept)
 
 
-def kept_once(frame: DataFrame) -> DataFrame:
-    """The frame computed at its first use and kept on the disks of two executors until it is `let_go`; it is never computed again.
+def checkpointed(frame: DataFrame) -> DataFrame:
+    """The frame computed at its first use and kept on the disks of two executors until it is `released`; it is never computed again.
 
-    What is planned on it starts from a single leaf. When both executors are lost, its readers fail.
+    (Where Spark plans anew while it runs, all but its last step are computed by the call.) What is planned on it starts from a single leaf. When
+    both executors are lost, its readers fail.
     """
     return frame.localCheckpoint(eager=False, storageLevel=StorageLevel.DISK_ONLY_2)
 
 
-def let_go(kept: DataFrame) -> None:
-    """Free what `kept_once` holds; what is planned on it fails from now on."""
+def release(kept: DataFrame) -> None:
+    """Free what `checkpointed` holds; what is planned on it fails from now on."""
     kept._jdf.queryExecution().analyzed().rdd().unpersist(False)
 
 

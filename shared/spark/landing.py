@@ -42,7 +42,10 @@ _POSITION_TYPES: Mapping[PositionKind, str] = {"timestamp": "timestamp", "date":
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing a row can break. `reason` is what a reject carries; `rule` is None for what every contract demands without a rule."""
+    """One thing a row can break. `reason` is what a reject carries; `rule` is None for what every contract demands without a rule.
+
+    `broken` and `missing` are never NULL: they become bits of one word.
+    """
 
     reason: str
     rejects: bool
@@ -121,7 +124,7 @@ def told(rows: DataFrame, table: Table, checks: Sequence[Check], *, known_ids: D
     return Examined(table, lanes, tuple(checks), _stand_ins(table), replay)
 
 
-def measured(work: Examined) -> Row | None:
+def measure(work: Examined) -> Row | None:
     """One pass over `work.rows` for every count but those of unique and relationship rules."""
     new = f"_lane != '{SEEN}'"
     counted = {"read": f"_lane != '{DELETED}'", **{lane: f"_lane = '{lane}'" for lane in (ACCEPTED, REJECTED, SEEN, DELETED)}}

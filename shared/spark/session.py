@@ -1,4 +1,4 @@
-"""Owns the SparkSession a job works in: what it must be like, and what is set unless the job says otherwise."""
+"""Owns the SparkSession a job works in: what it must be like, what is set unless the job says otherwise, how its JVM's classes are reached."""
 
 from typing import Any
 
@@ -38,14 +38,15 @@ def spark_session(app: str) -> SparkSession:
 
 
 def java_class(spark: SparkSession, name: str) -> Any:
-    """A class of the JVM by its full name. It and its static members are looked up once: each time costs more than most calls."""
+    """A class of the JVM, by its full name or one that PySpark imports. It and its static members are looked up once: one look-up costs more
+    than most calls."""
     jvm = spark._jvm
     if name not in vars(jvm):
-        setattr(jvm, name, _Kept(getattr(jvm, name)))  # PySpark too finds it there, without asking
+        setattr(jvm, name, _LookedUp(getattr(jvm, name)))  # PySpark too finds it there, without asking
     return getattr(jvm, name)
 
 
-class _Kept:
+class _LookedUp:
     """A class of the JVM and those of its members that were asked for."""
 
     def __init__(self, found: Any) -> None:

@@ -128,7 +128,7 @@ def assert_gold_equals_the_source(lake: Lake) -> None:
 
 
 def assert_sales_equal_the_source(lake: Lake, *, amount: str = _IN_USD) -> None:
-    """The facts of sales alone, with what the lake takes for their amount."""
+    """The facts of sales alone, with what the lake takes for their `amount`, in DuckDB's SQL over o and r."""
     sales = _at_the_source(
         lake,
         f"select o.order_id, p.product_id is not null, o.quantity, cast(round({amount}, 2) as decimal(18,2))"

@@ -22,7 +22,7 @@ _OPEN = {
     "spark.eventLog.rolling.enabled": "false",
     "spark.sql.maxToStringFields": "10000",
     "spark.sql.maxMetadataStringLength": "100000",
-    "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    "spark.rdd.compress": "false",
     "spark.shuffle.compress": "false",
     "spark.shuffle.spill.compress": "false",
 }
@@ -73,7 +73,7 @@ def test_personal_data_is_nowhere_but_at_its_source(lake):
         passing = lake.laptop.start_run(f"run-{decoy}-2", reading)
         held.wait(timeout_s=300)
         at_work = lake.laptop.home / "glue" / "scratch"
-        caught, cached = search.below(at_work), _masks_at_work(lake, at_work, sources[0].name, planted)
+        caught, kept = search.below(at_work), _masks_at_work(lake, at_work, sources[0].name, planted)
         held.release()
     passed = lake.laptop.wait(passing, timeout_s=400)
 
@@ -85,7 +85,7 @@ def test_personal_data_is_nowhere_but_at_its_source(lake):
         _assert_arrived(lake, table, planted)
     lake.laptop.down()
     assert [] == caught
-    assert cached
+    assert kept
     assert [] == search.below(lake.laptop.home, leave_out=_of_the_sources(compiled))
     assert set(_PLACES) == _places_of(lake, decoy, _of_the_sources(compiled))
 

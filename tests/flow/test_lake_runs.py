@@ -38,7 +38,8 @@ def test_the_first_run_brings_the_shop_into_gold(first_run, lake):
 
 
 def test_a_source_that_is_down_fails_the_run_and_nothing_is_held(lake):
-    """Retried, then failed with a name; what was certified stays, the lock is free, and an alarm rings."""
+    """Retried, then failed with a name; what was certified stays, the lock is free, an alarm rings, and the job's driver takes the next one."""
+    drivers = set(lake.laptop.home.glob("logs/glue/driver-*.log"))
     before = lake.state.certified().tables
     secrets, name = lake.laptop.client("secretsmanager"), lake.laptop.environment().secrets.servers["shop"]
     good = secrets.get_secret_value(SecretId=name)["SecretString"]
@@ -54,6 +55,7 @@ def test_a_source_that_is_down_fails_the_run_and_nothing_is_held(lake):
     assert not rings(lake) & {"dq-bronze.products", "blocked-bronze.products", "blocked-gold.dim_product"}
     assert lake.state.lock().run is None
     assert before == lake.state.certified().tables
+    assert drivers == set(lake.laptop.home.glob("logs/glue/driver-*.log"))
 
 
 def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_nothing_new(lake):
@@ -104,7 +106,8 @@ def test_a_day_of_trade_with_faults_late_commits_and_a_blocked_table_and_then_no
 
 
 def test_an_edited_definition_rebuilds_its_table_and_a_second_run_is_refused_meanwhile(lake, tmp_path):
-    """The SQL alone changed, and tables left the lake: the table is computed again for every key; while that run holds the lake, another is told."""
+    """The SQL alone changed (and the fact's, in `sales_lake`), and tables left the lake: the table is computed again for every key; while that run
+    holds the lake, another is told."""
     edited = sales_lake(tmp_path / "edited")
     sql = edited / "gold" / "dim_product.sql"
     sql.write_text(sql.read_text().replace("p.title", "upper(p.title) AS title").replace("'Unknown product'", "'UNKNOWN PRODUCT'"))

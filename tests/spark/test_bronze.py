@@ -264,7 +264,7 @@ def test_rejects_are_files_that_are_replaced_together(shop, tmp_path):
 
 
 def test_a_landing_stays_within_its_budget(shop, spark):
-    """Small batches cost jobs and questions to the JVM, not rows: a pass more per rule would show here, and a plan made word by word."""
+    """Small batches cost jobs and questions to the JVM, not rows: a pass more per rule would show here, and a call more per operator."""
     shop.land(1, [order(n, days=0.95) for n in range(20)], LO, HI)
 
     jobs, asked = cost_of(spark, lambda: shop.land(2, [order(n, days=1.2) for n in range(20)], at(1), at(1) + timedelta(hours=9)))
