@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 app = typer.Typer()
 
-DAYS_BEFORE_EACH_RUN = (1, 2)  # the last run catches up
+# What is traded before each further run: its name, its first day, how many days.
+TRADES = (("day 1", 1, 1), ("days 2 to 3", 2, 2))
 QUESTIONS = Path(__file__).with_name("demo_questions.sql")
 # Everything that a laptop makes in its home. What is not ours stays.
 _MADE = ("state", "s3", "emulator", "glue", "logs", "reports", "cdk.out", "ledger.json", "postgres.json", "laptop.json")
@@ -108,14 +109,11 @@ def _tell(desk: Desk, laptop: "Laptop", questions: Sequence[Question], took: dic
         "All is dated now; events are loaded minutes after they occurred, so that it is the lookback that finds them: they are counted as late. "
         "What the lookback shows again counts as seen.",
     )
-    first = 1
-    for count in DAYS_BEFORE_EACH_RUN:
-        name = f"day {first}" if count == 1 else f"days {first} to {first + count - 1}"
+    for name, first, count in TRADES:
         with _waiting("trading"):
             days = _timed(took, f"trade of {name}", functools.partial(laptop.shop.trade, count, faults=True))
         story.show_trade(days, first=first)
         runs[name] = _run(lake)
-        first += count
     story.chapter("4. The accounts", "Every row is accounted for: read = accepted + rejected + seen, in every batch, and what was written is there.")
     story.show_batches_of(runs)
     balances = accounts(lake.lake, tuple(runs.values()), lambda name: _stored(lake, name))

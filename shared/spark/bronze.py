@@ -130,11 +130,10 @@ class Bronze:
         table = work.table
         with halting(table):
             work = replace(work, rows=checkpointed(work.rows))
-        with _released_on_failure(work):
-            with halting(table):
+            with _released_on_failure(work):
                 measured = landing.measure(work)
-            if measured is None:
-                raise ContractError(f"{table.name}: an aggregate without a row")
+                if measured is None:
+                    raise ContractError(f"{table.name}: an aggregate without a row")
         return work, measured
 
     def _earliest(self, table: Table, batch: Batch) -> Position:

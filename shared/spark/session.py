@@ -1,10 +1,9 @@
-"""Owns the SparkSession a job works in: what it must be like, what is set unless the job says otherwise, how its JVM's classes are reached."""
-
-from typing import Any
+"""Owns the SparkSession a job works in: what it must be like, and what is set unless the job says otherwise."""
 
 from pyspark.sql import SparkSession
 
 from shared.core.errors import Terminal
+from shared.spark.jvm import java_class
 
 _REQUIRED = {
     "spark.sql.session.timeZone": ("UTC", "instants would shift"),
@@ -35,30 +34,6 @@ def spark_session(app: str) -> SparkSession:
     for name in _LOOKED_UP:
         java_class(spark, name)
     return spark
-
-
-def java_class(spark: SparkSession, name: str) -> Any:
-    """A class of the JVM, by its full name or one that PySpark imports. It and its static members are looked up once: one look-up costs more
-    than most calls."""
-    jvm = spark._jvm
-    if name not in vars(jvm):
-        setattr(jvm, name, _LookedUp(getattr(jvm, name)))  # PySpark too finds it there, without asking
-    return getattr(jvm, name)
-
-
-class _LookedUp:
-    """A class of the JVM and those of its members that were asked for."""
-
-    def __init__(self, found: Any) -> None:
-        self._found = found
-
-    def __getattr__(self, name: str) -> Any:
-        member = getattr(self._found, name)
-        setattr(self, name, member)
-        return member
-
-    def __call__(self, *given: Any) -> Any:
-        return self._found(*given)
 
 
 def _wrong_settings(spark: SparkSession) -> list[str]:

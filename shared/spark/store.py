@@ -19,8 +19,8 @@ from shared.core.layout import table_path
 from shared.core.messages import CommitMeta
 from shared.core.ports import Guard
 from shared.spark.frames import CHANGE
+from shared.spark.jvm import java_class
 from shared.spark.literal_rows import no_rows
-from shared.spark.session import java_class
 from shared.spec.codec import to_json
 from shared.spec.lake import Table
 

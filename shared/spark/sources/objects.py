@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from shared.core.errors import SourceUnavailable, Terminal
 from shared.core.files import FileObject
-from shared.spark.session import java_class
+from shared.spark.jvm import java_class
 from shared.spec.lake import Table
 
 _AT_ONCE = 16  # requests
@@ -70,14 +70,16 @@ class Objects:
                 raise
 
     def _first_line(self, table: Table, key: str) -> str:
-        jvm: Any = self._spark._jvm
         path = self._raw_path(self.path(key))
-        codec = jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self._spark._jsc.hadoopConfiguration()).getCodec(path)
+        codec = java_class(self._spark, "org.apache.hadoop.io.compress.CompressionCodecFactory")(self._spark._jsc.hadoopConfiguration()).getCodec(
+            path
+        )
         with asking(table, self.path(key)):
             stream = self._files.open(path)
             try:
                 text = stream if codec is None else codec.createInputStream(stream)
-                reader = jvm.java.io.BufferedReader(jvm.java.io.InputStreamReader(text, "UTF-8"))
+                characters = java_class(self._spark, "java.io.InputStreamReader")(text, "UTF-8")
+                reader = java_class(self._spark, "java.io.BufferedReader")(characters)
                 return str(reader.readLine() or "")
             finally:
                 stream.close()
@@ -89,7 +91,7 @@ class Objects:
         return FileObject(key=key, etag=etag, size_bytes=size_bytes, modified=datetime.fromtimestamp(modified / 1000, UTC))
 
     def _tells_etags(self, status: Any) -> bool:
-        source = self._spark._jvm.java.lang.Class.forName("org.apache.hadoop.fs.EtagSource")  # type: ignore[union-attr]
+        source = java_class(self._spark, "java.lang.Class").forName("org.apache.hadoop.fs.EtagSource")
         return bool(source.isInstance(status)) and bool(status.getEtag())
 
     def _raw_path(self, text: str) -> Any:
