@@ -38,7 +38,8 @@ class Driver:
         port = self._listener.getsockname()[1]
         logs.mkdir(parents=True, exist_ok=True)
         told = {"port": port, "token": self._token, "delta": "delta" in wanted.formats}
-        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
+        extra = {"SLUICE_DRIVER": json.dumps(told), "PYTHONSAFEPATH": "1"}  # scripts do not find what lies beside the host
+        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", extra)
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
     @property

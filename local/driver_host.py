@@ -1,32 +1,60 @@
 """What `spark-submit` runs as a driver kept ready: one script after the other, each in a Python process of its own, in one JVM.
 
-A script finds the JVM as `spark-submit` would give it, builds its own session there, and leaves nothing: afterwards the context is stopped and
-what Spark, Delta and Hadoop keep in memory is dropped. Runs alone, with pyspark and the standard library; ends when its line closes.
+Each is a fork of this process (but on macOS, where forks are not safe), which has imported what scripts import and does nothing else, above all not
+ask the JVM. A script finds the JVM as `spark-submit` would give it, builds its own session there, and leaves nothing: afterwards the context is
+stopped and what Spark, Delta and Hadoop keep in memory is dropped. Runs alone, with pyspark and the standard library; ends when its line closes.
 """
 
+import importlib
 import json
+import multiprocessing
 import os
+import runpy
 import socket
-import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from pyspark import SparkContext
 
+_IMPORTED = "shared.job"  # and with it all that the jobs' scripts import
 # Where the AWS SDK of the JVM looks for what everything else has in its environment.
 _PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": "aws.secretAccessKey", "AWS_SESSION_TOKEN": "aws.sessionToken"}
 
 
 def main() -> None:
     told = json.loads(os.environ.pop("SLUICE_DRIVER"))
-    SparkContext._ensure_initialized()
-    jvm: Any = SparkContext._jvm
+    with suppress(ImportError):  # a script that wants it says better what is wrong
+        importlib.import_module(_IMPORTED)
     with socket.create_connection(("127.0.0.1", told["port"])) as line:
         line.sendall(told["token"].encode())
+        os.register_at_fork(after_in_child=partial(os.close, line.fileno()))  # it ends with this process
         for text in line.makefile():
-            code = run(jvm, **json.loads(text))
-            drop_state(jvm, delta=told["delta"])
+            code = alone(run, **json.loads(text))
+            if alone(drop_state, delta=told["delta"]):
+                sys.exit("the JVM could not be cleared of what the script left")
             line.sendall(f"{code}\n".encode())
+
+
+def alone(act: Callable[..., None], **arguments: Any) -> int | None:
+    """Do this in a process of its own, and answer its exit code. What ends it is told as Python tells it."""
+    if sys.platform == "linux":
+        process: BaseProcess = multiprocessing.get_context("fork").Process(target=act, kwargs=arguments)
+    else:
+        process = multiprocessing.get_context("spawn").Process(target=act, kwargs=arguments)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def java() -> Any:
+    """The JVM of this driver."""
+    SparkContext._ensure_initialized()
+    return SparkContext._jvm
 
 
 def sign_by(jvm: Any, keys: dict[str, str]) -> None:
@@ -38,20 +66,24 @@ def sign_by(jvm: Any, keys: dict[str, str]) -> None:
             jvm.java.lang.System.clearProperty(name)
 
 
-def run(jvm: Any, *, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> int:
-    """The script's exit code. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role."""
+def run(*, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> None:
+    """Be the script. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role."""
+    os.environ.update(keys)
+    with open(log, "ab") as output:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
+    jvm = java()
     sign_by(jvm, keys)
     stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
     jvm.java.lang.System.setErr(stream)
     jvm.java.lang.System.setOut(stream)
-    with open(log, "ab") as output:
-        return subprocess.run(
-            [sys.executable, script, *arguments], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **keys}, check=False
-        ).returncode
+    sys.argv, sys.path = [script, *arguments], [str(Path(script).parent), *sys.path]  # as Python begins a script
+    runpy.run_path(script, run_name="__main__")
 
 
-def drop_state(jvm: Any, *, delta: bool) -> None:
+def drop_state(*, delta: bool) -> None:
     """Stop the context that a script left, which ends its sessions too, forget tables and file systems, and log as the configuration says."""
+    jvm = java()
     active = getattr(getattr(jvm.org.apache.spark, "SparkContext$"), "MODULE$").getActive()
     if active.isDefined():
         active.get().stop()

@@ -140,6 +140,7 @@ def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:
         "spark.hadoop.fs.s3a.aws.credentials.provider": _CREDENTIALS,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
+        "spark.hadoop.fs.s3a.input.stream.type": "prefetch",
         # A few hundred rows a table: compiling and re-planning cost more than they save. Halves a job's CPU seconds.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",

@@ -2,13 +2,14 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 
 from shared.aws.secrets import Secrets
 from shared.aws.wiring import LambdaPorts, utc_now
 from shared.core.errors import SecretMissing, SluiceError
 from shared.core.job import Job, JobContext
+from shared.core.ports import Task
 from shared.spark.refusals import SPARK_FAILED, without_values
 from shared.spark.session import spark_session
 from shared.spark.silence import silence
@@ -69,18 +70,26 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
         clock=utc_now,
         tables=SparkTables(spark=spark, root=f"s3://{environment.bucket}", lake=pinned.lake, sources=sources, mask_key=secrets.mask_key),
         sources=sources,
-        at_once=partial(at_once, min(_TABLES_AT_ONCE, spark.sparkContext.defaultParallelism)),
+        in_order=partial(in_order, min(_TABLES_AT_ONCE, spark.sparkContext.defaultParallelism)),
     )
 
 
-def at_once(threads: int, tasks: Sequence[Callable[[], None]]) -> None:
-    """All tasks, so many at a time. The first error is raised, when every task that had begun is done: no write goes on behind its back."""
+def in_order(threads: int, tasks: Sequence[Task]) -> None:
+    """All tasks, so many at a time, each after those it needs; of those that can begin the first ones do.
+
+    The first error is raised, when every task that had begun is done: no write goes on behind its back, and no other begins.
+    """
+    waiting, running = list(tasks), dict[Future[None], str]()
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        begun = [pool.submit(task) for task in tasks]
-        for task in as_completed(begun):
-            if task.exception() is not None:
-                pool.shutdown(cancel_futures=True)
-                task.result()
+        while waiting or running:
+            unfinished = {task.name for task in waiting} | set(running.values())
+            ready = [task for task in waiting if not unfinished & task.needs]
+            for task in ready[: threads - len(running)]:
+                waiting.remove(task)
+                running[pool.submit(task.do)] = task.name
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[ended]
+                ended.result()
 
 
 def connection(table: Table, server: Server, secrets: Secrets, environment: Environment) -> Connection:

@@ -209,7 +209,7 @@ class Machine:
             clock=self.world.clock,
             tables=self.tables,
             sources=self.tables,
-            at_once=lambda tasks: [task() for task in tasks],
+            in_order=lambda tasks: [task.do() for task in tasks],
         )
         try:
             JOBS[stage_name](ctx)

@@ -73,16 +73,18 @@ def groups_of(lake: Lake, stage: Stage, tables: Collection[str]) -> tuple[str, .
     return tuple(dict.fromkeys(table.group for table in lake.of_stage(stage) if table.name in tables))
 
 
-def waves(tables: Sequence[Table]) -> tuple[tuple[Table, ...], ...]:
-    """Tables in dependency order, cut into groups whose members neither read each other nor point at each other by a relationship.
+def needs_among(tables: Sequence[Table]) -> dict[str, frozenset[str]]:
+    """What each of some tables must wait for among them: what it reads, and what it points at by a relationship.
 
-    Each group may begin when the one before is done.
+    `tables` are in dependency order; the answer is too, and what most others wait for, one after the other, comes first in it.
     """
-    depth: dict[str, int] = {}
-    for table in tables:
-        needs = (*table.inputs, *(link.to_table for link in table.relationships))
-        depth[table.name] = 1 + max((depth[name] for name in needs if name in depth), default=-1)
-    return tuple(tuple(table for table in tables if depth[table.name] == level) for level in sorted(set(depth.values())))
+    chosen = {table.name for table in tables}
+    needs = {table.name: chosen.intersection((*table.inputs, *(link.to_table for link in table.relationships))) for table in tables}
+    behind = dict.fromkeys(needs, 0)  # the longest chain of tables that wait for this one
+    for name in reversed(needs):
+        for needed in needs[name]:
+            behind[needed] = max(behind[needed], 1 + behind[name])
+    return {name: frozenset(needs[name]) for name in sorted(needs, key=lambda name: -behind[name])}
 
 
 def content_seq(certified: Certified, bronze: str) -> int:

@@ -31,7 +31,16 @@ from shared.spec.measures import Measure
 T = TypeVar("T")
 Guard = Callable[[], None]  # raises StaleFence; called before every Delta write begins, as late as our code can
 Clock = Callable[[], datetime]  # UTC
-AtOnce = Callable[[Sequence[Callable[[], None]]], None]  # do all of them, in any order or together; an error is raised when all have ended
+InOrder = Callable[[Sequence["Task"]], None]  # do all: each after those it needs, several together; an error is raised when all begun have ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A table's part of a job, by the table's name. Tasks come in an order in which they can be done one by one, what should begin early first."""
+
+    name: str
+    needs: frozenset[str]  # tasks of the same job that must have ended well before this one begins
+    do: Callable[[], None]
 
 
 class State(Protocol):

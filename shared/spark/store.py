@@ -1,12 +1,10 @@
 """The only module that touches paths: Delta tables with our commit metadata, staged Parquet, JSON rejects. It decides nothing.
 
-Spark keeps the metadata of MERGE and RESTORE in a session setting, so those commits go one at a time; what they write is computed before.
+Spark keeps the metadata of MERGE and RESTORE in a setting of the session, so each of those commits has a session of its own.
 """
 
 import json
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from delta.tables import DeltaTable
@@ -39,7 +37,6 @@ class Store:
 
     def __init__(self, spark: SparkSession, root: str) -> None:
         self.spark, self.root = spark, root.rstrip("/")
-        self._commits = threading.Lock()
 
     def path(self, key: str) -> str:
         return f"{self.root}/{key}"
@@ -88,10 +85,10 @@ class Store:
 
     def allow_widening(self, table: Table, meta: CommitMeta, guard: Guard) -> None:
         """Let later writes widen the types of columns; files that are there stay. Delta's own feature, which other readers may not know."""
-        with self._metadata(meta):
-            guard()
-            self.spark.sql(f"ALTER TABLE delta.`{self.table(table)}` SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')")
-            self._made(table, meta)
+        session = self._telling(meta)
+        guard()
+        session.sql(f"ALTER TABLE delta.`{self.table(table)}` SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')")
+        self._made(table, meta)
 
     def add_columns(self, table: Table, schema: StructType, meta: CommitMeta, guard: Guard) -> int:
         """Give a table the columns of `schema` that it lacks, NULL in every row, and no row. Where it lacks none Delta commits nothing."""
@@ -115,7 +112,7 @@ class Store:
 
         `changes` must hold a key once, and at least one row. `evolve` adds columns the table lacks.
         """
-        target = DeltaTable.forPath(self.spark, self.table(table)).alias("t")
+        target = DeltaTable.forPath(self._telling(meta), self.table(table)).alias("t")
         same = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in key)
         values = {f"`{name}`": f"s.`{name}`" for name in columns}
         merge = target.merge(changes.alias("s"), same)
@@ -123,16 +120,15 @@ class Store:
             merge = merge.withSchemaEvolution()
         merge = merge.whenMatchedDelete(condition=f"s.{CHANGE} = 'delete'").whenMatchedUpdate(set=values)  # type: ignore[arg-type]
         merge = merge.whenNotMatchedInsert(condition=f"s.{CHANGE} <> 'delete'", values=values)  # type: ignore[arg-type]
-        with self._metadata(meta):
-            guard()
-            merge.execute()
-            return self._made(table, meta)
+        guard()
+        merge.execute()
+        return self._made(table, meta)
 
     def restore(self, table: Table, version: int, meta: CommitMeta, guard: Guard) -> int:
         """Make the content of `version` the latest. Repeating it at that very version commits nothing."""
-        with self._metadata(meta):
-            guard()
-            DeltaTable.forPath(self.spark, self.table(table)).restoreToVersion(version)
+        target = DeltaTable.forPath(self._telling(meta), self.table(table))
+        guard()
+        target.restoreToVersion(version)
         return self._known(table)
 
     # ---- files
@@ -198,14 +194,11 @@ class Store:
     def _files(self, path: str) -> Any:
         return _hadoop_path(self.spark, path).getFileSystem(self.spark._jsc.hadoopConfiguration())
 
-    @contextmanager
-    def _metadata(self, meta: CommitMeta) -> Iterator[None]:
-        with self._commits:
-            self.spark.conf.set(_USER_METADATA, _text(meta))
-            try:
-                yield
-            finally:
-                self.spark.conf.unset(_USER_METADATA)
+    def _telling(self, meta: CommitMeta) -> SparkSession:
+        """A session like ours, whose every commit carries `meta`."""
+        session = SparkSession(self.spark.sparkContext, self.spark._jsparkSession.cloneSession())
+        session.conf.set(_USER_METADATA, _text(meta))
+        return session
 
 
 def _none(spark: SparkSession) -> Any:

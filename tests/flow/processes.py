@@ -1,4 +1,4 @@
-"""Which processes of this machine speak of something in their command line."""
+"""Which processes of this machine speak of something in their command line, or write into it."""
 
 import os
 
@@ -11,7 +11,7 @@ def processes_with(text):
         if folder.isdigit() and int(folder) != os.getpid() and start_time(int(folder)):
             try:
                 with open(f"/proc/{folder}/cmdline") as file:
-                    command = file.read().replace("\0", " ")
+                    command = file.read().replace("\0", " ") + f" > {os.readlink(f'/proc/{folder}/fd/1')}"
             except OSError:
                 continue
             if text in command:

@@ -1,17 +1,16 @@
 """ingest: freeze windows, land each as one batch of bronze, write its rejects and the evidence. Read the source once a window, or not at all."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from shared.core.batches import begun_by_us, halted, holds_rows, last_commit, reissue, reusable, unknown_batches
 from shared.core.errors import BadState, DataRejected
 from shared.core.files import Manifest, manifests
-from shared.core.graph import waves
 from shared.core.job import JobContext, check_writer, claim_group
 from shared.core.layout import errors_prefix, evidence_key, table_path
 from shared.core.messages import Batch, BatchEvidence, IngestEvidence, LogCommit, Progress, Replay
 from shared.core.replay import replay_batch
 from shared.core.steps.judging import read_plan
+from shared.core.steps.working import tasks
 from shared.core.window import Freezer, behind, known_manifest, next_batch, next_files, next_snapshot, refuse_other_kind, upper_bound
 from shared.spec.codec import to_json
 from shared.spec.lake import Position, Source, Table
@@ -22,8 +21,12 @@ def ingest(ctx: JobContext) -> None:
     claim_group(ctx)
     plan = read_plan(ctx.documents, ctx.job.run, ctx.job.fence)
     planned, replay = {planned.table for planned in plan.tables}, plan.replay
-    for wave in waves([table for table in ctx.lake.sources if table.group == ctx.job.group and table.name in planned]):
-        ctx.at_once([partial(_ingest_table, ctx, table, replay if replay and replay.table == table.name else None) for table in wave])
+    ctx.in_order(
+        tasks(
+            [table for table in ctx.lake.sources if table.group == ctx.job.group and table.name in planned],
+            lambda table: _ingest_table(ctx, table, replay if replay and replay.table == table.name else None),
+        )
+    )
 
 
 def _ingest_table(ctx: JobContext, table: Table, replay: Replay | None) -> None:

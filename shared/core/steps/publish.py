@@ -1,10 +1,13 @@
 """publish: apply exactly the change sets that the gate passed. Upserts in dependency order, then deletes in reverse, so that no visible fact
-points at a missing dimension row. What an earlier, killed publish already applied is found in the log and skipped."""
+points at a missing dimension row; tables that do not need each other go together. What an earlier, killed publish already applied is found in the
+log and skipped."""
 
 from shared.core.errors import BadState
 from shared.core.job import JobContext, claim_group
 from shared.core.layout import table_path
 from shared.core.messages import ChangeSetRef, Intent, Phase
+from shared.core.steps.working import backwards, tasks
+from shared.spec.lake import Table
 
 
 def publish(ctx: JobContext) -> None:
@@ -14,16 +17,23 @@ def publish(ctx: JobContext) -> None:
     if intent is None or intent.run != ctx.job.target:
         found = "none" if intent is None else f"run {intent.run}'s"
         raise BadState(f"publish was started for the intent of run {ctx.job.target}; the intent found is {found}")
-    for change_set in intent.change_sets:
-        _ensure_table(ctx, change_set)
+    change_sets = {change_set.table: change_set for change_set in intent.change_sets}
+
+    def upsert(table: Table) -> None:
+        change_set = change_sets[table.name]
+        _ensure_table(ctx, table, change_set)
         _apply(ctx, intent, change_set, "upserts", change_set.upserts)
-    for change_set in reversed(intent.change_sets):
-        _apply(ctx, intent, change_set, "deletes", change_set.deletes)
+
+    def delete(name: str) -> None:
+        _apply(ctx, intent, change_sets[name], "deletes", change_sets[name].deletes)
+
+    upserts = tasks(sorted(map(ctx.lake.table, change_sets), key=ctx.lake.tables.index), upsert)
+    ctx.in_order(upserts)
+    ctx.in_order(backwards(upserts, delete))
 
 
-def _ensure_table(ctx: JobContext, change_set: ChangeSetRef) -> None:
+def _ensure_table(ctx: JobContext, table: Table, change_set: ChangeSetRef) -> None:
     """A new gold table exists from its first publish on, even when no row came out."""
-    table = ctx.lake.table(change_set.table)
     if ctx.delta_log.latest(table_path(table)) is None:
         if change_set.base_version is not None:
             raise BadState(f"{table.name} is certified at version {change_set.base_version} but there is no table at {table_path(table)}")
