@@ -51,7 +51,7 @@ clean: ## stop the laptop and remove what it left; packages and jars stay
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/run.stamp: .venv/base.stamp requirements/run.txt infra/drivers.py local/jars.py
+.venv/run.stamp: .venv/base.stamp requirements/run.txt infra/drivers.py local/jars.py local/archive_workload.py local/spark_conf.py
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.txt
 	$(BIN)/python -m local.setup
 	@touch $@

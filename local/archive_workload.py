@@ -15,18 +15,24 @@ from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+_OBJECT = "/rows"
 
-class NothingThere(BaseHTTPRequestHandler):
-    """An S3 that has no object and takes every one."""
+
+class OneObject(BaseHTTPRequestHandler):
+    """An S3 that has one object and takes every one."""
 
     protocol_version = "HTTP/1.1"
 
     def answer(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(200 if self.command in ("PUT", "POST") else 404)
+        content = b"rows" if self.path.endswith(_OBJECT) else b""
+        self.send_response(200 if content or self.command in ("PUT", "POST") else 404)
         self.send_header("ETag", '"0"')
-        self.send_header("Content-Length", "0")
+        self.send_header("Last-Modified", self.date_time_string())
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
@@ -35,7 +41,7 @@ class NothingThere(BaseHTTPRequestHandler):
 
 
 def main(scratch: Path) -> None:
-    server = HTTPServer(("127.0.0.1", 0), NothingThere)
+    server = HTTPServer(("127.0.0.1", 0), OneObject)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     spark = SparkSession.builder.getOrCreate()
     delta_work(spark, str(scratch / "table"))
@@ -66,6 +72,9 @@ def s3a_work(spark: SparkSession, endpoint: str) -> None:
     files = path.getFileSystem(conf)
     try:
         files.exists(path)
+        read = files.open(jvm.org.apache.hadoop.fs.Path(f"s3://nobody{_OBJECT}"))
+        read.read()
+        read.close()
         written = files.create(path)
         written.write(1)
         written.close()

@@ -14,6 +14,7 @@ from local.places import CACHE, spark_home
 from local.spark_conf import java_options, process_environment, write_conf
 
 _TIMEOUT_S = 600
+_WORKLOAD = "archive_workload.py"
 LOG = CACHE / "spark-archive.log"
 _CONF = (
     "spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension",
@@ -23,8 +24,10 @@ _CONF = (
 
 
 def archive_file() -> Path:
-    """Where the archive of today's pins and this checkout's place lies, made or not: it holds the class path's very paths."""
+    """Where the archive of today's pins, code and this checkout's place lies, made or not: it holds the class path's very paths."""
     identity = hashlib.sha256("\n".join([str(CACHE), str(spark_home()), stamp()]).encode())
+    for name in (_WORKLOAD, "spark_conf.py"):
+        identity.update(Path(__file__).with_name(name).read_bytes())
     return CACHE / f"spark-{identity.hexdigest()[:16]}.jsa"
 
 
@@ -44,7 +47,7 @@ def make_archive() -> bool:
     command = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(conf / "spark-defaults.conf")]
     command += [part for setting in _CONF for part in ("--conf", setting)]
     with LOG.open("wb") as log:
-        workload = str(Path(__file__).with_name("archive_workload.py"))
+        workload = str(Path(__file__).with_name(_WORKLOAD))
         done = subprocess.run(
             [*command, workload, str(scratch)], env=environment, stdout=log, stderr=subprocess.STDOUT, timeout=_TIMEOUT_S, check=False
         )

@@ -1,4 +1,4 @@
-"""A Spark driver kept ready: one `spark-submit` whose JVM is started ahead and runs one job at a time, each job's Python anew."""
+"""A Spark driver kept ready: one `spark-submit` whose JVM is started ahead and runs one job at a time, each with a Python process of its own."""
 
 import itertools
 import json
@@ -38,8 +38,7 @@ class Driver:
         port = self._listener.getsockname()[1]
         logs.mkdir(parents=True, exist_ok=True)
         told = {"port": port, "token": self._token, "delta": "delta" in wanted.formats}
-        extra = {"SLUICE_DRIVER": json.dumps(told), "PYTHONSAFEPATH": "1"}  # scripts do not find what lies beside the host
-        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", extra)
+        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
     @property

@@ -2,7 +2,7 @@
 
 Each is a fork of this process (but on macOS, where forks are not safe), which has imported what scripts import and does nothing else, above all not
 ask the JVM. A script finds the JVM as `spark-submit` would give it, builds its own session there, and leaves nothing: afterwards the context is
-stopped and what Spark, Delta and Hadoop keep in memory is dropped. Runs alone, with pyspark and the standard library; ends when its line closes.
+stopped and what Spark, Delta and Hadoop keep in memory is dropped. Needs nothing of the laptop's code; ends when its line closes.
 """
 
 import importlib
@@ -14,41 +14,46 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from pyspark import SparkContext
 
-_IMPORTED = "shared.job"  # and with it all that the jobs' scripts import
+_IMPORTED = ("shared.job", *(f"shared.core.steps.{stage}" for stage in ("ingest", "refine", "stage", "publish")))  # by the jobs' scripts
 # Where the AWS SDK of the JVM looks for what everything else has in its environment.
 _PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": "aws.secretAccessKey", "AWS_SESSION_TOKEN": "aws.sessionToken"}
 
 
 def main() -> None:
     told = json.loads(os.environ.pop("SLUICE_DRIVER"))
+    del sys.path[0]  # this file's folder, which scripts must not see
     with suppress(ImportError):  # a script that wants it says better what is wrong
-        importlib.import_module(_IMPORTED)
+        for name in _IMPORTED:
+            importlib.import_module(name)
     with socket.create_connection(("127.0.0.1", told["port"])) as line:
         line.sendall(told["token"].encode())
-        os.register_at_fork(after_in_child=partial(os.close, line.fileno()))  # it ends with this process
         for text in line.makefile():
-            code = alone(run, **json.loads(text))
-            if alone(drop_state, delta=told["delta"]):
+            code = alone(line, run, **json.loads(text))
+            if alone(line, drop_state, delta=told["delta"]):
                 sys.exit("the JVM could not be cleared of what the script left")
             line.sendall(f"{code}\n".encode())
 
 
-def alone(act: Callable[..., None], **arguments: Any) -> int | None:
-    """Do this in a process of its own, and answer its exit code. What ends it is told as Python tells it."""
+def alone(line: socket.socket, act: Callable[..., None], **arguments: Any) -> int | None:
+    """Do this in a process of its own without the line, and answer its exit code. What ends it is told as Python tells it."""
     if sys.platform == "linux":
-        process: BaseProcess = multiprocessing.get_context("fork").Process(target=act, kwargs=arguments)
+        process: BaseProcess = multiprocessing.get_context("fork").Process(target=_without, args=(line.fileno(), act), kwargs=arguments)
     else:
         process = multiprocessing.get_context("spawn").Process(target=act, kwargs=arguments)
     process.start()
     process.join()
     return process.exitcode
+
+
+def _without(line: int, act: Callable[..., None], **arguments: Any) -> None:
+    os.close(line)
+    act(**arguments)
 
 
 def java() -> Any:

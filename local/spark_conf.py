@@ -102,6 +102,7 @@ def process_environment(*, conf: Path, aws: Emulated, scratch: Path, archive: Pa
         "SPARK_CONF_DIR": str(NO_CONF),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(scratch),
+        "LOCAL_DIRS": str(scratch),  # what S3A buffers, rows among it
         "SPARK_SUBMIT_OPTS": java_options(conf, scratch, archive=archive),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
@@ -140,7 +141,7 @@ def _defaults(jars: str, aws: Emulated, warehouse: Path) -> Mapping[str, str]:
         "spark.hadoop.fs.s3a.aws.credentials.provider": _CREDENTIALS,
         "spark.hadoop.fs.s3a.path.style.access": "true",
         "spark.hadoop.fs.s3a.connection.ssl.enabled": "false",
-        "spark.hadoop.fs.s3a.input.stream.type": "prefetch",
+        "spark.hadoop.fs.s3a.input.stream.type": "prefetch",  # a small file by one request
         # A few hundred rows a table: compiling and re-planning cost more than they save. Halves a job's CPU seconds.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",

@@ -70,11 +70,11 @@ def job_context(stage: Stage, argv: Sequence[str] | None = None) -> JobContext:
         clock=utc_now,
         tables=SparkTables(spark=spark, root=f"s3://{environment.bucket}", lake=pinned.lake, sources=sources, mask_key=secrets.mask_key),
         sources=sources,
-        in_order=partial(in_order, min(_TABLES_AT_ONCE, spark.sparkContext.defaultParallelism)),
+        do_all=partial(do_all, min(_TABLES_AT_ONCE, spark.sparkContext.defaultParallelism)),
     )
 
 
-def in_order(threads: int, tasks: Sequence[Task]) -> None:
+def do_all(threads: int, tasks: Sequence[Task]) -> None:
     """All tasks, so many at a time, each after those it needs; of those that can begin the first ones do.
 
     The first error is raised, when every task that had begun is done: no write goes on behind its back, and no other begins.
@@ -87,6 +87,8 @@ def in_order(threads: int, tasks: Sequence[Task]) -> None:
             for task in ready[: threads - len(running)]:
                 waiting.remove(task)
                 running[pool.submit(task.do)] = task.name
+            if not running:
+                raise AssertionError(f"{', '.join(task.name for task in waiting)}: wait for each other")
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 del running[ended]
                 ended.result()

@@ -62,6 +62,7 @@ class World:
     effects: int = 0
     faults: dict[int, str] = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
+    watch: Callable[[], None] = lambda: None  # called after every commit to a table
 
     def effect(self, name: str, act: Callable[[], Any]) -> Any:
         self.effects += 1
@@ -70,6 +71,8 @@ class World:
         if fault == "before":
             raise Killed(f"before {name}")
         result = act()
+        if name.startswith("delta.commit "):
+            self.watch()
         if fault == "after":
             raise Killed(f"after {name}")
         return result

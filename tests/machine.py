@@ -1,12 +1,15 @@
 """The state machine in plain Python over `tests.fakes`: the shipped steps in the order of `lake.asl.json`, and a small lake to run them on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from random import Random
 
 from shared.core.errors import SluiceError
 from shared.core.events import CommitRequest, FailRequest, GateRequest, PlanRequest
 from shared.core.job import Job, JobContext
 from shared.core.messages import Replay
+from shared.core.ports import Task
 from shared.core.steps.commit import commit
 from shared.core.steps.fail import fail
 from shared.core.steps.gate import gate
@@ -125,6 +128,7 @@ class Machine:
         self.tables.affected = {"gold.dim_product": affected_products, "gold.fact_sales": affected_sales}
         self.log, self.notify, self.number, self.glue_number = FakeLog(), FakeNotify(), 0, 0
         self.dies_with_job = False  # a killed job takes its execution along: no fail path
+        self.world.watch = self._no_fact_dangles
 
     @property
     def pinned(self) -> PinnedLake:
@@ -209,7 +213,7 @@ class Machine:
             clock=self.world.clock,
             tables=self.tables,
             sources=self.tables,
-            in_order=lambda tasks: [task.do() for task in tasks],
+            do_all=self._do_all,
         )
         try:
             JOBS[stage_name](ctx)
@@ -223,6 +227,24 @@ class Machine:
             raise SluiceError(f"glue run {glue_run} was killed") from ended
         finally:
             self.executions._live[run].discard(glue_run)
+
+    def _no_fact_dangles(self) -> None:
+        """At no moment does a fact that a reader of the latest versions sees point at a row that is not there."""
+        rows = {name: living(self.lake.table(name), self.latest(name)) for name in self.tables.tables if name.startswith("gold.")}
+        for table in self.lake.tables:
+            for link in table.relationships:
+                there = {row[link.to_column] for row in rows.get(link.to_table, {}).values()}
+                dangling = {row[link.column] for row in rows.get(table.name, {}).values()} - there
+                assert not dangling, f"{table.name} points at {dangling} of {link.to_table}"
+
+    def _do_all(self, tasks: Sequence[Task]) -> None:
+        """One by one, in any order their needs allow; another for every Glue run, and the same in every repetition."""
+        random, waiting, done = Random(self.glue_number), list(tasks), set[str]()
+        while waiting:
+            task = random.choice([task for task in waiting if task.needs <= done])
+            task.do()
+            waiting.remove(task)
+            done.add(task.name)
 
     # ---- what a reader sees
 

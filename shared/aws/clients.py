@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 5})
+_one_at_a_time = Lock()  # a client that is there serves any number of threads; the session that makes it does not
 
 TRANSIENT_CODES = frozenset(
     {
@@ -42,31 +44,38 @@ TRANSIENT_CODES = frozenset(
 
 
 def dynamodb(region: str | None) -> "DynamoDBClient":
-    return boto3.client("dynamodb", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("dynamodb", region_name=region, config=CONFIG)
 
 
 def s3(region: str | None) -> "S3Client":
-    return boto3.client("s3", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("s3", region_name=region, config=CONFIG)
 
 
 def glue(region: str | None) -> "GlueClient":
-    return boto3.client("glue", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("glue", region_name=region, config=CONFIG)
 
 
 def step_functions(region: str | None) -> "SFNClient":
-    return boto3.client("stepfunctions", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("stepfunctions", region_name=region, config=CONFIG)
 
 
 def secrets_manager(region: str | None) -> "SecretsManagerClient":
-    return boto3.client("secretsmanager", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("secretsmanager", region_name=region, config=CONFIG)
 
 
 def scheduler(region: str | None) -> Any:
-    return boto3.client("scheduler", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("scheduler", region_name=region, config=CONFIG)
 
 
 def sns(region: str | None) -> Any:
-    return boto3.client("sns", region_name=region, config=CONFIG)
+    with _one_at_a_time:
+        return boto3.client("sns", region_name=region, config=CONFIG)
 
 
 @contextmanager

@@ -76,10 +76,10 @@ def groups_of(lake: Lake, stage: Stage, tables: Collection[str]) -> tuple[str, .
 def needs_among(tables: Sequence[Table]) -> dict[str, frozenset[str]]:
     """What each of some tables must wait for among them: what it reads, and what it points at by a relationship.
 
-    `tables` are in dependency order; the answer is too, and what most others wait for, one after the other, comes first in it.
+    `tables` are in dependency order; the answer is too, and what the longest chain of others waits for comes first in it.
     """
     chosen = {table.name for table in tables}
-    needs = {table.name: chosen.intersection((*table.inputs, *(link.to_table for link in table.relationships))) for table in tables}
+    needs = {table.name: chosen.intersection((*table.inputs, *(link.to_table for link in table.relationships))) - {table.name} for table in tables}
     behind = dict.fromkeys(needs, 0)  # the longest chain of tables that wait for this one
     for name in reversed(needs):
         for needed in needs[name]:

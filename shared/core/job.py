@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shared.core.errors import ClaimRefused, DeployedMidRun, StaleFence
-from shared.core.ports import Clock, DeltaLog, Documents, Executions, Guard, InOrder, Log, Sources, State, Tables, Writer
+from shared.core.ports import Clock, DeltaLog, DoAll, Documents, Executions, Guard, Log, Sources, State, Tables, Writer
 from shared.spec.lake import Lake, PinnedLake, Stage
 
 
@@ -38,7 +38,7 @@ class JobContext:
     clock: Clock
     tables: Tables
     sources: Sources
-    in_order: InOrder
+    do_all: DoAll
 
     @property
     def lake(self) -> Lake:

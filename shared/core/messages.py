@@ -124,7 +124,8 @@ class ChangeSetRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What gold's gate decided to make true. `change_sets` are in publish order; `entries` is CERTIFIED to be, with gold's versions still open."""
+    """What gold's gate decided to make true. `change_sets` are in an order they can be published in; `entries` is CERTIFIED to be, with gold's
+    versions still open."""
 
     run: str
     fence: int

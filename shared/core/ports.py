@@ -31,7 +31,7 @@ from shared.spec.measures import Measure
 T = TypeVar("T")
 Guard = Callable[[], None]  # raises StaleFence; called before every Delta write begins, as late as our code can
 Clock = Callable[[], datetime]  # UTC
-InOrder = Callable[[Sequence["Task"]], None]  # do all: each after those it needs, several together; an error is raised when all begun have ended
+DoAll = Callable[[Sequence["Task"]], None]  # do all: each after those it needs, several together; an error is raised when all begun have ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ class GateDecision:
     `progress` (ingest) is how far each source got; `entries` are the CERTIFIED entries that this stage's tables earned or keep;
     `todo` the next stage's tables in order; `refresh` the run's tables that are computed from all of their inputs, as plan says;
     `blocked` tables that wait, with why (the halted ones among them);
-    `change_sets` (stage) what publish must apply, in order.
+    `change_sets` (stage) what publish must apply, in an order it can.
     """
 
     run: str

@@ -1,6 +1,6 @@
 """The only module that touches paths: Delta tables with our commit metadata, staged Parquet, JSON rejects. It decides nothing.
 
-Spark keeps the metadata of MERGE and RESTORE in a setting of the session, so each of those commits has a session of its own.
+Spark keeps the metadata of MERGE, RESTORE and ALTER in a setting of the session, so each of those commits has a session of its own.
 """
 
 import json
@@ -85,7 +85,7 @@ class Store:
 
     def allow_widening(self, table: Table, meta: CommitMeta, guard: Guard) -> None:
         """Let later writes widen the types of columns; files that are there stay. Delta's own feature, which other readers may not know."""
-        session = self._telling(meta)
+        session = self._session_with(meta)
         guard()
         session.sql(f"ALTER TABLE delta.`{self.table(table)}` SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')")
         self._made(table, meta)
@@ -112,7 +112,7 @@ class Store:
 
         `changes` must hold a key once, and at least one row. `evolve` adds columns the table lacks.
         """
-        target = DeltaTable.forPath(self._telling(meta), self.table(table)).alias("t")
+        target = DeltaTable.forPath(self._session_with(meta), self.table(table)).alias("t")
         same = " AND ".join(f"t.`{name}` <=> s.`{name}`" for name in key)
         values = {f"`{name}`": f"s.`{name}`" for name in columns}
         merge = target.merge(changes.alias("s"), same)
@@ -126,7 +126,7 @@ class Store:
 
     def restore(self, table: Table, version: int, meta: CommitMeta, guard: Guard) -> int:
         """Make the content of `version` the latest. Repeating it at that very version commits nothing."""
-        target = DeltaTable.forPath(self._telling(meta), self.table(table))
+        target = DeltaTable.forPath(self._session_with(meta), self.table(table))
         guard()
         target.restoreToVersion(version)
         return self._known(table)
@@ -194,7 +194,7 @@ class Store:
     def _files(self, path: str) -> Any:
         return _hadoop_path(self.spark, path).getFileSystem(self.spark._jsc.hadoopConfiguration())
 
-    def _telling(self, meta: CommitMeta) -> SparkSession:
+    def _session_with(self, meta: CommitMeta) -> SparkSession:
         """A session like ours, whose every commit carries `meta`."""
         session = SparkSession(self.spark.sparkContext, self.spark._jsparkSession.cloneSession())
         session.conf.set(_USER_METADATA, _text(meta))

@@ -11,7 +11,7 @@ import pytest
 from local.laptop import Laptop, copy_state
 from tests.flow.lake_reader import Lake
 
-DAYS, ORDERS = 6, 240  # facts and events lie in a partition a day
+DAYS, ORDERS = 6, 240  # facts lie in a partition a day
 
 
 @pytest.fixture(scope="session")

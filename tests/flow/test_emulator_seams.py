@@ -148,7 +148,7 @@ def test_a_job_runs_at_most_as_often_at_once_as_it_allows_and_stops_when_told(la
     until(lambda: all(run["JobRunState"] == "STOPPED" for run in glue.get_job_runs(JobName="sleeps")["JobRuns"]))
 
     assert "Glue.ConcurrentRunsExceededException" == json.loads(refused["output"])["caught"]
-    assert not processes_with("logs/glue/sleeps")
+    assert not processes_with(f"{laptop.home}/logs/glue/sleeps")
 
 
 def test_a_stopped_execution_stops_its_glue_run(laptop):
@@ -159,7 +159,7 @@ def test_a_stopped_execution_stops_its_glue_run(laptop):
     laptop.client("stepfunctions").stop_execution(executionArn=arn)
 
     until(lambda: last_run(laptop, "sleeps")["JobRunState"] == "STOPPED")
-    assert not processes_with("logs/glue/sleeps")
+    assert not processes_with(f"{laptop.home}/logs/glue/sleeps")
 
 
 def test_a_killed_process_fails_its_run(laptop):
@@ -220,7 +220,7 @@ def test_the_lake_is_still_there_after_down_and_up(laptop):
 def test_a_killed_laptop_leaves_nothing_running_and_loses_no_answered_write(laptop):
     """Spark, PostgreSQL and drivers die with it; what DynamoDB answered is there afterwards, and lost jobs are not running for ever."""
     laptop.client("glue").start_job_run(JobName="sleeps")
-    until(lambda: processes_with("logs/glue/sleeps"))
+    until(lambda: processes_with(f"{laptop.home}/logs/glue/sleeps"))
     time.sleep(3.5)  # the run itself is saved every three seconds
     laptop.client("dynamodb").put_item(TableName="probe", Item={"kind": {"S": "FENCE"}})
 

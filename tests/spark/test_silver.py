@@ -2,7 +2,9 @@
 
 import os
 import random
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -135,7 +137,31 @@ def test_a_restore_brings_back_a_versions_content_and_says_so(shop):
     meta, _ = shop.metadata(SILVER_ORDERS, version)
     assert (meta["kind"], meta["restored_to"]) == ("restore", base)
     assert shop.tables.restore(SILVER_ORDERS, version, WRITER, shop.guard) == version
-    assert shop.spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
+
+
+def test_commits_side_by_side_carry_each_its_own_metadata(shop):
+    """Of two tables, both about to commit at the same moment: a MERGE beside a MERGE, and a RESTORE beside one."""
+    other = replace(SILVER_ORDERS, name="silver.other")
+    shop.create(other)
+    shop.lay(1, [order(1)])
+    shop.lay(2, [order(2, days=1.5)])
+    ready = threading.Barrier(2, timeout=60)
+
+    def merge(of, after):
+        more = {"after_seq": after, "up_to_seq": after + 1, "rebuild": False}
+        return shop.tables.merge(of, ORDERS, **more, writer=WRITER, guard=ready.wait).version
+
+    def told(of, version):
+        meta, _ = shop.metadata(of, version)
+        return meta["table"], meta["kind"]
+
+    with ThreadPoolExecutor(2) as pool:
+        first, its = pool.map(lambda of: merge(of, 0), (SILVER_ORDERS, other))
+        restored = pool.submit(shop.tables.restore, SILVER_ORDERS, 0, WRITER, ready.wait)
+        merged = pool.submit(merge, other, 1)
+
+        assert [("silver.orders", "merge"), ("silver.other", "merge")] == [told(SILVER_ORDERS, first), told(other, its)]
+        assert [("silver.orders", "restore"), ("silver.other", "merge")] == [told(SILVER_ORDERS, restored.result()), told(other, merged.result())]
 
 
 def test_a_table_is_created_once_with_its_feed_and_our_metadata(shop):

@@ -21,7 +21,7 @@ def ingest(ctx: JobContext) -> None:
     claim_group(ctx)
     plan = read_plan(ctx.documents, ctx.job.run, ctx.job.fence)
     planned, replay = {planned.table for planned in plan.tables}, plan.replay
-    ctx.in_order(
+    ctx.do_all(
         tasks(
             [table for table in ctx.lake.sources if table.group == ctx.job.group and table.name in planned],
             lambda table: _ingest_table(ctx, table, replay if replay and replay.table == table.name else None),

@@ -6,7 +6,7 @@ from shared.core.errors import BadState
 from shared.core.job import JobContext, claim_group
 from shared.core.layout import table_path
 from shared.core.messages import ChangeSetRef, Intent, Phase
-from shared.core.steps.working import backwards, tasks
+from shared.core.steps.working import backwards, one_by_one, tasks
 from shared.spec.lake import Table
 
 
@@ -27,9 +27,11 @@ def publish(ctx: JobContext) -> None:
     def delete(name: str) -> None:
         _apply(ctx, intent, change_sets[name], "deletes", change_sets[name].deletes)
 
-    upserts = tasks(sorted(map(ctx.lake.table, change_sets), key=ctx.lake.tables.index), upsert)
-    ctx.in_order(upserts)
-    ctx.in_order(backwards(upserts, delete))
+    tables = [ctx.lake.table(name) for name in change_sets]
+    # another run's, perhaps of a lake before this one's: what needed what is not known any more, but that the intent is in such an order
+    upserts = tasks(tables, upsert) if intent.run == ctx.job.run else one_by_one(tables, upsert)
+    ctx.do_all(upserts)
+    ctx.do_all(backwards(upserts, delete))
 
 
 def _ensure_table(ctx: JobContext, table: Table, change_set: ChangeSetRef) -> None:

@@ -17,7 +17,7 @@ NOTHING = WriteCounts(inserted=0, updated=0, deleted=0, unchanged=0)
 
 
 def refine(ctx: JobContext) -> None:
-    """Every silver table of the job's group that has work: in dependency order, those that do not read each other at once."""
+    """Every silver table of the job's group that has work; those go together that do not need each other."""
     claim_group(ctx)
     decision = read_decision(ctx.documents, ctx.job.run, ctx.job.fence, "ingest")
     certified = ctx.state.certified()

@@ -12,9 +12,15 @@ from shared.spec.lake import Table
 
 
 def tasks(tables: Sequence[Table], do: Callable[[Table], None]) -> tuple[Task, ...]:
-    """`do` for each of the tables, which come in dependency order; those begin early that most others wait for."""
+    """`do` for each of the tables, which come in dependency order; those begin early that the longest chain waits for."""
     named = {table.name: table for table in tables}
     return tuple(Task(name=name, needs=needs, do=partial(do, named[name])) for name, needs in needs_among(tables).items())
+
+
+def one_by_one(tables: Sequence[Table], do: Callable[[Table], None]) -> tuple[Task, ...]:
+    """`do` for each of the tables, each after all before it."""
+    names = [table.name for table in tables]
+    return tuple(Task(name=table.name, needs=frozenset(names[:number]), do=partial(do, table)) for number, table in enumerate(tables))
 
 
 def backwards(forward: Sequence[Task], do: Callable[[str], None]) -> tuple[Task, ...]:
@@ -42,4 +48,4 @@ def work_through(
         check_writer(ctx)
         ctx.documents.put(evidence_key(ctx.job.run, ctx.job.stage, table.name), evidence)
 
-    ctx.in_order(tasks([table for name in todo if (table := ctx.lake.table(name)).group == ctx.job.group], one))
+    ctx.do_all(tasks([table for name in todo if (table := ctx.lake.table(name)).group == ctx.job.group], one))
