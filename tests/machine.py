@@ -126,13 +126,16 @@ class Machine:
         self.state, self.documents, self.executions = FakeState(self.world), FakeDocuments(self.world), FakeExecutions(self.world)
         self.tables = FakeLake(self.world, self.shop, is_bad, {"gold.dim_product": dim_product, "gold.fact_sales": fact_sales})
         self.tables.affected = {"gold.dim_product": affected_products, "gold.fact_sales": affected_sales}
+        self._pinned: PinnedLake | None = None
         self.log, self.notify, self.number, self.glue_number = FakeLog(), FakeNotify(), 0, 0
         self.dies_with_job = False  # a killed job takes its execution along: no fail path
         self.world.watch = self._no_fact_dangles
 
     @property
     def pinned(self) -> PinnedLake:
-        return PinnedLake(lake=self.lake, hash=digest_of(self.lake))
+        if self._pinned is None or self._pinned.lake is not self.lake:
+            self._pinned = PinnedLake(lake=self.lake, hash=digest_of(self.lake))
+        return self._pinned
 
     def run(self, replay: Replay | None = None, **asked: tuple[str, ...]) -> str:
         self.number += 1

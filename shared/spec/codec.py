@@ -6,12 +6,14 @@ Standard library only.
 import dataclasses
 import types
 import typing
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
+Where: TypeAlias = "str | tuple[Where, str | int]"  # a path by its end; made a text only when something does not fit
+Decoder = Callable[[Any, Where], Any]
 
 
 class CodecError(ValueError):
@@ -44,7 +46,7 @@ def to_json(value: Any) -> Any:
 
 def from_json(cls: type[T], data: Any) -> T:
     """The value of type `cls` that `data` holds. Raises CodecError naming the path of the first thing that does not fit."""
-    return typing.cast(T, _decode(cls, data, cls.__name__))
+    return typing.cast(T, _decoder(cls)(data, cls.__name__))
 
 
 def instant_text(value: datetime) -> str:
@@ -67,11 +69,6 @@ def parse_instant(text: str) -> datetime:
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-@cache
 def _names(cls: Hashable) -> tuple[str, ...]:
     """The fields of a dataclass."""
     return tuple(f.name for f in dataclasses.fields(typing.cast(Any, cls)))
@@ -83,55 +80,98 @@ def _needed(cls: Hashable) -> frozenset[str]:
     return frozenset(f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.default is dataclasses.MISSING)
 
 
-def _decode(kind: Any, data: Any, where: str) -> Any:
+def _decoder(kind: Any) -> Decoder:
+    """What reads a value of this kind; made once for each."""
+    return _made(typing.cast(Hashable, kind))
+
+
+@cache
+def _made(kind: Any) -> Decoder:
     if kind is Any:
-        return data
-    origin = get_origin(kind)
+        return lambda data, where: data
+    origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return _expect(data in get_args(kind), data, kind, where)
+        return lambda data, where: _expect(data in arguments, data, kind, where)
     if origin in (Union, types.UnionType):
-        return _decode_optional(kind, data, where)
+        return _of_optional(kind, arguments)
     if origin is tuple:
-        item = get_args(kind)[0]
-        _expect(isinstance(data, list), data, kind, where)
-        return tuple(_decode(item, value, f"{where}[{i}]") for i, value in enumerate(data))
+        return _of_tuple(kind, _decoder(arguments[0]))
     if origin is not None and issubclass(origin, Mapping):
-        _expect(isinstance(data, dict), data, kind, where)
-        return {key: _decode(get_args(kind)[1], value, f"{where}.{key}") for key, value in data.items()}
+        return _of_mapping(kind, _decoder(arguments[1]))
     if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(typing.cast(type[Any], kind), data, where)
-    return _decode_scalar(kind, data, where)
+        return _of_dataclass(typing.cast(type[Any], kind))
+    return lambda data, where: _decode_scalar(kind, data, where)
 
 
-def _decode_optional(kind: Any, data: Any, where: str) -> Any:
-    if data is None:
-        return _expect(type(None) in get_args(kind), data, kind, where)
-    inner = [arg for arg in get_args(kind) if arg is not type(None)]
-    if set(inner) <= {int, float, str} and len(inner) > 1:
-        return _expect(type(data) in inner, data, kind, where)
-    if set(inner) == {datetime, date, int}:
-        return _decode_scalar(int if isinstance(data, int) else date if isinstance(data, str) and "T" not in data else datetime, data, where)
-    if len(inner) != 1:
-        raise CodecError(f"{where}: {kind} is not a type this codec reads")
-    return _decode(inner[0], data, where)
+def _of_tuple(kind: Any, item: Decoder) -> Decoder:
+    def decode(data: Any, where: Where) -> Any:
+        _expect(isinstance(data, list), data, kind, where)
+        return tuple([item(value, (where, i)) for i, value in enumerate(data)])
+
+    return decode
 
 
-def _decode_dataclass(cls: type[Any], data: Any, where: str) -> Any:
-    _expect(isinstance(data, dict), data, cls, where)
+def _of_mapping(kind: Any, value: Decoder) -> Decoder:
+    def decode(data: Any, where: Where) -> Any:
+        _expect(isinstance(data, dict), data, kind, where)
+        return {key: value(held, (where, key)) for key, held in data.items()}
+
+    return decode
+
+
+def _of_optional(kind: Any, arguments: tuple[Any, ...]) -> Decoder:
+    inner = [arg for arg in arguments if arg is not type(None)]
+
+    def decode(data: Any, where: Where) -> Any:
+        if data is None:
+            return _expect(len(inner) < len(arguments), data, kind, where)
+        if set(inner) <= {int, float, str} and len(inner) > 1:
+            return _expect(type(data) in inner, data, kind, where)
+        if set(inner) == {datetime, date, int}:
+            return _decode_scalar(int if isinstance(data, int) else date if isinstance(data, str) and "T" not in data else datetime, data, where)
+        if len(inner) != 1:
+            raise CodecError(f"{_text(where)}: {kind} is not a type this codec reads")
+        return _decoder(inner[0])(data, where)
+
+    return decode
+
+
+def _of_dataclass(cls: type[Any]) -> Decoder:
     kind = typing.cast(Hashable, cls)
-    hints, missing, unknown = _hints(kind), sorted(_needed(kind) - data.keys()), sorted(data.keys() - set(_names(kind)))
-    if missing or unknown:
-        raise CodecError(f"{where}: missing {missing}, unknown {unknown}")
-    return cls(**{name: _decode(hints[name], data[name], f"{where}.{name}") for name in sorted(data)})
+
+    def decode(data: Any, where: Where) -> Any:
+        _expect(isinstance(data, dict), data, cls, where)
+        fields = _fields(kind)
+        if not (_needed(kind) <= data.keys() <= fields.keys()):
+            missing, unknown = sorted(_needed(kind) - data.keys()), sorted(data.keys() - fields.keys())
+            raise CodecError(f"{_text(where)}: missing {missing}, unknown {unknown}")
+        return cls(**{name: fields[name](value, (where, name)) for name, value in data.items()})
+
+    return decode
 
 
-def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
+@cache
+def _fields(cls: Hashable) -> dict[str, Decoder]:
+    """Of a dataclass: what reads each field."""
+    hints = typing.get_type_hints(cls)
+    return {name: _decoder(hints[name]) for name in _names(cls)}
+
+
+def _text(where: Where) -> str:
+    """`Lake.tables[0].name`."""
+    if isinstance(where, str):
+        return where
+    parent, part = where
+    return f"{_text(parent)}[{part}]" if isinstance(part, int) else f"{_text(parent)}.{part}"
+
+
+def _decode_scalar(kind: Any, data: Any, where: Where) -> Any:
     if kind is datetime:
         _expect(isinstance(data, str), data, kind, where)
         try:
             return parse_instant(data)
         except CodecError as odd:
-            raise CodecError(f"{where}: {odd}") from odd
+            raise CodecError(f"{_text(where)}: {odd}") from odd
     if kind is date:
         return _parse_date(_expect(isinstance(data, str), data, kind, where), where)
     if kind is float:
@@ -141,14 +181,14 @@ def _decode_scalar(kind: Any, data: Any, where: str) -> Any:
     return _expect(isinstance(data, kind), data, kind, where)
 
 
-def _parse_date(text: str, where: str) -> date:
+def _parse_date(text: str, where: Where) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise CodecError(f"{where}: expected a date, found other text") from None
+        raise CodecError(f"{_text(where)}: expected a date, found other text") from None
 
 
-def _expect(held: bool, data: Any, kind: Any, where: str) -> Any:
+def _expect(held: bool, data: Any, kind: Any, where: Where) -> Any:
     if not held:
-        raise CodecError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {type(data).__name__}")
+        raise CodecError(f"{_text(where)}: expected {getattr(kind, '__name__', kind)}, found {type(data).__name__}")
     return data

@@ -1,15 +1,14 @@
 """One lake is run once and stopped; every test gets a copy of its state, so that a whole run is paid for once, by whichever worker comes first."""
 
 import contextlib
-import fcntl
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from local.laptop import Laptop, copy_state
 from tests.flow.lake_reader import Lake
+from tests.workers import alone, shared_folder
 
 DAYS, ORDERS = 6, 240  # facts lie in a partition a day
 
@@ -17,17 +16,15 @@ DAYS, ORDERS = 6, 240  # facts lie in a partition a day
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory):
     """A stopped laptop whose lake has had its first run: its home, the run, and how that ended."""
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "first"
-    shared.mkdir(exist_ok=True)
+    shared = shared_folder(tmp_path_factory, "first")
     home, told, users = shared / "home", shared / "told.json", shared / "users"
-    with _alone(shared):
+    with alone(shared):
         if not told.exists():
             told.write_text(json.dumps(_ran(home)))
         users.write_text(str(_count(users) + 1))
     run, status = json.loads(told.read_text())
     yield home, run, status
-    with _alone(shared):
+    with alone(shared):
         users.write_text(str(_count(users) - 1))
         if not _count(users):
             told.unlink()
@@ -66,13 +63,6 @@ def _ran(home: Path):
         laptop.remove()
         raise
     return run, ended.status
-
-
-@contextlib.contextmanager
-def _alone(folder: Path):
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _count(users: Path):

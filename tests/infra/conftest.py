@@ -9,6 +9,7 @@ import pytest
 import infra.lakehouse as lakehouse
 from infra.bundling import bundles_of
 from tests.infra.tides import lake
+from tests.workers import alone, shared_folder
 
 
 @dataclass(frozen=True)
@@ -45,4 +46,9 @@ def synthesize(folder, *, only=None, made=None, **context):
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory):
-    return synthesize(tmp_path_factory.mktemp("assembly"))
+    shared = shared_folder(tmp_path_factory, "assembly")
+    made = shared / "made"
+    with alone(shared):
+        if not made.exists():
+            synthesize(shared / "draft").folder.rename(made)
+    return Assembly(made)
