@@ -1,4 +1,4 @@
-"""What `local.class_archive` runs once, so that the JVM remembers the classes of a job: a session, Delta's write, merge and read, S3A against nobody.
+"""What `local.class_archive` runs once, so that the JVM remembers the classes of a job: a session, Delta's write, merge and read, S3A of one object.
 
 Runs alone, under `spark-submit`; its one argument is a scratch folder.
 """

@@ -78,13 +78,13 @@ def needs_among(tables: Sequence[Table]) -> dict[str, frozenset[str]]:
 
     `tables` are in dependency order; the answer is too, and what the longest chain of others waits for comes first in it.
     """
-    chosen = {table.name for table in tables}
+    chosen = frozenset(table.name for table in tables)
     needs = {table.name: chosen.intersection((*table.inputs, *(link.to_table for link in table.relationships))) - {table.name} for table in tables}
     behind = dict.fromkeys(needs, 0)  # the longest chain of tables that wait for this one
     for name in reversed(needs):
         for needed in needs[name]:
             behind[needed] = max(behind[needed], 1 + behind[name])
-    return {name: frozenset(needs[name]) for name in sorted(needs, key=lambda name: -behind[name])}
+    return {name: needs[name] for name in sorted(needs, key=lambda name: -behind[name])}
 
 
 def content_seq(certified: Certified, bronze: str) -> int:

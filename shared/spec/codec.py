@@ -6,7 +6,7 @@ Standard library only.
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
@@ -46,7 +46,7 @@ def to_json(value: Any) -> Any:
 
 def from_json(cls: type[T], data: Any) -> T:
     """The value of type `cls` that `data` holds. Raises CodecError naming the path of the first thing that does not fit."""
-    return typing.cast(T, _decoder(cls)(data, cls.__name__))
+    return typing.cast(T, _decoder(typing.cast(Hashable, cls))(data, cls.__name__))
 
 
 def instant_text(value: datetime) -> str:
@@ -80,13 +80,9 @@ def _needed(cls: Hashable) -> frozenset[str]:
     return frozenset(f.name for f in dataclasses.fields(typing.cast(Any, cls)) if f.default is dataclasses.MISSING)
 
 
+@cache
 def _decoder(kind: Any) -> Decoder:
     """What reads a value of this kind; made once for each."""
-    return _made(typing.cast(Hashable, kind))
-
-
-@cache
-def _made(kind: Any) -> Decoder:
     if kind is Any:
         return lambda data, where: data
     origin, arguments = get_origin(kind), get_args(kind)
@@ -121,19 +117,28 @@ def _of_mapping(kind: Any, value: Decoder) -> Decoder:
 
 def _of_optional(kind: Any, arguments: tuple[Any, ...]) -> Decoder:
     inner = [arg for arg in arguments if arg is not type(None)]
+    present = _of_union(kind, inner)
 
     def decode(data: Any, where: Where) -> Any:
-        if data is None:
-            return _expect(len(inner) < len(arguments), data, kind, where)
-        if set(inner) <= {int, float, str} and len(inner) > 1:
-            return _expect(type(data) in inner, data, kind, where)
-        if set(inner) == {datetime, date, int}:
-            return _decode_scalar(int if isinstance(data, int) else date if isinstance(data, str) and "T" not in data else datetime, data, where)
-        if len(inner) != 1:
-            raise CodecError(f"{_text(where)}: {kind} is not a type this codec reads")
-        return _decoder(inner[0])(data, where)
+        return present(data, where) if data is not None else _expect(len(inner) < len(arguments), data, kind, where)
 
     return decode
+
+
+def _of_union(kind: Any, inner: Sequence[Any]) -> Decoder:
+    if len(inner) == 1:
+        return _decoder(inner[0])
+    if set(inner) <= {int, float, str}:
+        return lambda data, where: _expect(type(data) in inner, data, kind, where)
+    if set(inner) == {datetime, date, int}:
+        return lambda data, where: _decode_scalar(
+            int if isinstance(data, int) else date if isinstance(data, str) and "T" not in data else datetime, data, where
+        )
+
+    def refuse(data: Any, where: Where) -> Any:
+        raise CodecError(f"{_text(where)}: {kind} is not a type this codec reads")
+
+    return refuse
 
 
 def _of_dataclass(cls: type[Any]) -> Decoder:

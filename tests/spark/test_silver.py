@@ -137,6 +137,7 @@ def test_a_restore_brings_back_a_versions_content_and_says_so(shop):
     meta, _ = shop.metadata(SILVER_ORDERS, version)
     assert (meta["kind"], meta["restored_to"]) == ("restore", base)
     assert shop.tables.restore(SILVER_ORDERS, version, WRITER, shop.guard) == version
+    assert shop.spark.conf.get("spark.databricks.delta.commitInfo.userMetadata", None) is None
 
 
 def test_commits_side_by_side_carry_each_its_own_metadata(shop):

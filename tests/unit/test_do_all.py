@@ -56,13 +56,18 @@ class Watched:
             self.ended.append(name)
 
 
-@given(table_sets(), THREADS)
-def test_everything_is_done_once_and_after_all_it_needs(tables, threads):
+def there_and_back(made, tables, threads):
+    """What was watched of the tables' tasks, as `made` makes them, and of those backwards."""
     forth, back = Watched(), Watched()
-    forward = tasks(tables, lambda table: forth.do(table.name))
-
+    forward = made(tables, lambda table: forth.do(table.name))
     do_all(threads, forward)
     do_all(threads, backwards(forward, back.do))
+    return forth, back
+
+
+@given(table_sets(), THREADS)
+def test_everything_is_done_once_and_after_all_it_needs(tables, threads):
+    forth, back = there_and_back(tasks, tables, threads)
 
     assert sorted(table.name for table in tables) == sorted(forth.begun) == sorted(back.begun)
     for table in tables:
@@ -72,11 +77,7 @@ def test_everything_is_done_once_and_after_all_it_needs(tables, threads):
 
 @given(table_sets(), THREADS)
 def test_one_by_one_keeps_the_order_given_there_and_back(tables, threads):
-    forth, back = Watched(), Watched()
-    forward = one_by_one(tables, lambda table: forth.do(table.name))
-
-    do_all(threads, forward)
-    do_all(threads, backwards(forward, back.do))
+    forth, back = there_and_back(one_by_one, tables, threads)
 
     assert [table.name for table in tables] == forth.begun == forth.ended == back.begun[::-1] == back.ended[::-1]
 

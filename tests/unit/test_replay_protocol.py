@@ -75,11 +75,6 @@ def rejected_twice() -> Machine:
     return machine
 
 
-def last_freeze(machine):
-    """The effect that froze the last window, whichever table it was: then all are frozen."""
-    return len(machine.world.trace) - machine.world.trace[::-1].index("FakeState.freeze")
-
-
 def test_a_replay_after_mending_leaves_the_lake_as_if_it_never_had_the_faults():
     """Every rejected row reaches silver and gold, and the position does not move by it."""
     machine = rejected_twice()
@@ -287,10 +282,10 @@ def test_the_undisturbed_lake_is_whole_beside_a_replay_of_rows_still_bad():
 def test_a_job_that_is_started_again_in_its_run_freezes_the_replay_once():
     """Glue had no room, or the worker was lost: the second start finds the first one's batch pending."""
     machine = rejected_twice()
-    fence = machine.plan("run-9", ALL).fence
+    fence = machine.plan("run-9", ALL, tables=("bronze.orders",)).fence
     first = copy.deepcopy(machine)
     first._glue("run-9", fence, "ingest", "main")
-    frozen = last_freeze(first)
+    frozen = first.world.trace.index("FakeState.freeze", machine.world.effects) + 1
     machine.world.faults = {frozen: "after"}
 
     with pytest.raises(SluiceError, match="was killed"):
