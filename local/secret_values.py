@@ -18,10 +18,10 @@ from shared.spec.lake import Lake
 _FIELDS = ("username", "password", "host", "port", "database", "warehouse", "role")
 
 
-def put_secrets(lake: Lake, environment: Environment, *, database: Database | None, own: Path, aws: Emulated) -> None:
+def put_secrets(lake: Lake, environment: Environment, *, database: Database, own: Path, aws: Emulated) -> None:
     """Every secret that the environment names. The mask key is made once and kept; servers not in `own` are the embedded shop.
 
-    Raises LaptopError when there is no shop, or none of the server's type, and its values are not in `own`: the file and what to write.
+    Raises LaptopError when the shop does not stand in for a server's type and its values are not in `own`: the file and what to write.
     """
     client = aws.client("secretsmanager")
     if not _exists(client, environment.secrets.mask_key):
@@ -58,12 +58,12 @@ def _types(lake: Lake, environment: Environment) -> Mapping[str, str]:
     return {server.name: server.type for server in servers if server.environment == environment.name}
 
 
-def _shop(database: Database | None, server: str, kind: str, own: Path) -> Mapping[str, Any]:
+def _shop(database: Database, server: str, kind: str, own: Path) -> Mapping[str, Any]:
     """The embedded shop as a server of type `kind`."""
-    ports = {} if database is None else {"postgres": database.port, "redshift": database.redshift_port}
-    if database is None or kind not in ports:
-        stands_in = f"; the laptop stands in for {' and '.join(ports)} alone, and it is of type {kind}" if ports else ""
-        raise LaptopError(f"{own}: no values for server '{server}'{stands_in}. Write [servers.{server}] with {', '.join(_FIELDS)}")
+    ports = {"postgres": database.port, "redshift": database.redshift_port}
+    if kind not in ports:
+        stands_in = f"the laptop stands in for {' and '.join(ports)} alone, and it is of type {kind}"
+        raise LaptopError(f"{own}: no values for server '{server}'; {stands_in}. Write [servers.{server}] with {', '.join(_FIELDS)}")
     return {
         "username": database.reader,
         "password": database.reader_password,

@@ -29,21 +29,21 @@ LOG = "logs/laptop.log"
 class Server:
     """Everything that runs while the laptop is up."""
 
-    def __init__(self, *, home: Path, account: str, region: str, with_postgres: bool) -> None:
+    def __init__(self, *, home: Path, account: str, region: str) -> None:
         self._home = home
         self._aws = Emulated(endpoint=f"http://127.0.0.1:{free_port()}", account=account, region=region)
         self._children = Children()
         self._launcher = Launcher(home=home, aws=self._aws, children=self._children)
-        self._postgres = Postgres(home, self._children) if with_postgres else None
+        self._postgres = Postgres(home, self._children)
         self._emulator = Emulator(home=home, aws=self._aws, launcher=self._launcher, commands=self._commands())
         self.stopping = threading.Event()
 
     def start(self) -> None:
         """Start all and say so in `laptop.json`."""
         with ThreadPoolExecutor(max_workers=1) as pool:
-            starting = pool.submit(self._postgres.start) if self._postgres is not None else None
+            starting = pool.submit(self._postgres.start)
             self._emulator.start()
-            database = asdict(starting.result()) if starting is not None else None
+            database = asdict(starting.result())
         status = {"pid": os.getpid(), "started": start_time(os.getpid()), **asdict(self._aws), "database": database}
         write_private(self._home / STATUS, json.dumps(status, indent=2))
 
@@ -52,8 +52,7 @@ class Server:
         self._emulator.stop()
         self._launcher.close()
         self._emulator.kill_jobs()
-        if self._postgres is not None:
-            self._postgres.stop()
+        self._postgres.stop()
         self._children.close()
         (self._home / STATUS).unlink(missing_ok=True)
 
@@ -79,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{home}: a laptop is already up here\n")
         return 1
     (home / STATUS).unlink(missing_ok=True)
-    server = Server(home=home, account=given.account, region=given.region, with_postgres=not given.no_postgres)
+    server = Server(home=home, account=given.account, region=given.region)
 
     def ask_to_stop(_signal: int, _frame: FrameType | None) -> None:
         server.stopping.set()
@@ -120,7 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", required=True)
     parser.add_argument("--account", required=True)
     parser.add_argument("--region", required=True)
-    parser.add_argument("--no-postgres", action="store_true")
     parser.add_argument("--tied", action="store_true", help="stop when standard input ends")
     return parser
 

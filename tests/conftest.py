@@ -1,13 +1,28 @@
-"""For every test: properties are judged by what they find, not by how busy the machine is. The longest begin first."""
+"""For every test: properties are judged by what they find, not by how busy the machine is; what is dear is made once; the longest begins first."""
 
+import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
-# The first makes the lake that other flow tests copy; the other two need none.
-_FIRST = ("test_kills", "test_second_lake", "test_incremental_equals_rebuild")
+# The tests of each share a laptop or a Spark session, and so one worker.
+_TOGETHER = ("tests/flow/retail/", "tests/spark/")
+_FIRST = ("/flow/retail/", "/spark/", "/flow/test_second_lake")
+
+
+class ByFileOrFolder(LoadFileScheduling):
+    """A worker takes a file at a time, or a folder whose tests belong together."""
+
+    def _split_scope(self, nodeid):
+        return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return ByFileOrFolder(config, log)
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.stem not in _FIRST)
+    items.sort(key=lambda item: next((place for place, part in enumerate(_FIRST) if part in str(item.path)), len(_FIRST)))

@@ -12,6 +12,7 @@ from compiler import compile_lake
 from shared.aws.secrets import Secrets
 from shared.core.layout import table_path
 from tests.flow.canaries import Search, new_word
+from tests.flow.few_days import lake_of_few_days
 from tests.flow.lake_reader import Lake
 from tests.flow.planting import Planted, break_source, classified, classified_sources, mend_source, plant
 
@@ -43,8 +44,9 @@ _PLACES = {
 
 
 @pytest.fixture
-def lake(copied):
-    return copied()
+def lake(tmp_path):
+    with lake_of_few_days(tmp_path / "home") as lake:
+        yield lake
 
 
 def test_personal_data_is_nowhere_but_at_its_source(lake):

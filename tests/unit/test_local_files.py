@@ -13,7 +13,7 @@ from local import jars, postgres, secret_values
 from local.aws import Emulated
 from local.deploy import stacks_of
 from local.errors import LaptopError
-from local.laptop import Laptop, NotUp, copy_state
+from local.laptop import Laptop, NotUp
 from local.postgres import Database
 from local.setup import check_java, check_python
 from local.spark_conf import class_path, process_environment, write_conf
@@ -94,19 +94,6 @@ def test_a_laptop_that_was_killed_is_not_up(tmp_path):
 
     with pytest.raises(NotUp, match="it was killed; start it with `sluice local up`|was killed"):
         Laptop(tmp_path).status()
-
-
-def test_a_state_is_copied_only_into_a_new_home(tmp_path):
-    """Two lakes in one folder would be neither."""
-    for name in ("origin", "target"):
-        (tmp_path / name / "state").mkdir(parents=True)
-        (tmp_path / name / "s3").mkdir()
-
-    with pytest.raises(LaptopError, match="holds a lake already"):
-        copy_state(tmp_path / "origin", tmp_path / "target")
-    copy_state(tmp_path / "origin", tmp_path / "new")
-
-    assert (tmp_path / "new" / "s3").is_dir()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from local.laptop import Laptop
 from tests.flow.lake_reader import Lake, assert_balanced, assert_rejects_are_the_faults, assert_sales_equal_the_source
-from tests.flow.sales import sales_lake
+from tests.flow.retail.sales import TWIN, sales_lake
 
 
 def killed_run(lake: Lake, method: str, path: str) -> str:
@@ -17,11 +17,12 @@ def killed_run(lake: Lake, method: str, path: str) -> str:
     return run
 
 
-def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied, tmp_path):
+def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(lake, tmp_path):
     """Both lakes read one shop, which trades on in between; only one of them is disturbed, twice. What the first kill lost or doubled would show
-    after the second too: the run that is killed in publish has taken over from the one that was killed in ingest."""
-    sales = sales_lake(tmp_path / "sales")
-    lake = copied(lake=sales)
+    after the second too: the run that is killed in publish has taken over from the one that was killed in ingest. The twin, another environment
+    of the same lake, reads all in the end, in one run."""
+    lake.laptop.lake = sales_lake(tmp_path / "sales")
+    lake.laptop.deploy()
     shop = lake.laptop.shop
     shop.trade(1, faults=True)
     killed_run(lake, "PUT", r"/_evidence/.*/ingest/bronze\.orders\.json")
@@ -38,9 +39,10 @@ def test_a_lake_whose_jobs_are_killed_ends_equal_to_its_undisturbed_twin(copied,
     assert_balanced(lake, run)
     assert_rejects_are_the_faults(lake, run)
     assert_sales_equal_the_source(lake, amount="o.amount")
-    twin = copied("twin", lake=sales, database=lake.laptop.status().database)
+    twin = Lake(Laptop(lake.laptop.home, lake.laptop.lake, environment=TWIN))
+    twin.laptop.deploy()
     assert "SUCCEEDED" == twin.run()[1].status
-    for name in lake.state.certified().tables:
+    for name in twin.state.certified().tables:
         assert name.startswith("bronze.") or twin.live(name) == lake.live(name), name
 
 

@@ -1,20 +1,7 @@
-"""Whole runs of the retail lake by the deployed template: pass, nothing new, a source that is down, a blocked table, an edited definition.
-
-One laptop serves all of them; each goes on with the lake as the one before left it, and would do as well with the lake after its first run.
-"""
-
-import contextlib
-
-import pytest
+"""Whole runs of the retail lake by the deployed template: pass, nothing new, a source that is down, a blocked table, an edited definition."""
 
 from tests.flow.lake_reader import assert_balanced, assert_gold_equals_the_source, assert_rejects_are_the_faults
-from tests.flow.sales import sales_lake
-
-
-@pytest.fixture(scope="module")
-def lake(copy_of, tmp_path_factory):
-    with contextlib.ExitStack() as stack:
-        yield copy_of(stack, tmp_path_factory.mktemp("runs") / "home")
+from tests.flow.retail.sales import sales_lake
 
 
 def rings(lake):
@@ -25,11 +12,11 @@ def rings(lake):
 
 def test_the_first_run_brings_the_shop_into_gold(first_run, lake):
     """Everything that was at the source is in the lake, counted, certified, and equal to what another engine computes."""
-    _, run, status = first_run
+    _, run, ended = first_run
 
     record = lake.record(run)
 
-    assert ("SUCCEEDED", "passed") == (status, record.status)
+    assert ("SUCCEEDED", "passed") == (ended.status, record.status)
     assert_balanced(lake, run)
     assert_gold_equals_the_source(lake)
     assert {"ingest": 1, "refine": 1, "stage": 1, "publish": 1} == lake.jobs_started(run)

@@ -9,6 +9,7 @@ from local.places import ROOT
 from shared.core.graph import needed_for, only
 
 FACT = "gold.fact_sales"
+TWIN = "twin"  # an environment that differs from `local` by its name alone
 # Without customers and rates; the columns stay, for a table keeps those it has.
 _SQL = """\
 SELECT o.order_id, cast(0 AS bigint) AS customer_sk, coalesce(p.product_sk, 0) AS product_sk,
@@ -40,5 +41,9 @@ def sales_lake(folder: Path) -> Path:
             for file in (folder / table.layer).glob(f"{table.name.partition('.')[2]}.*"):
                 file.unlink()
     environments = folder / "environments.toml"  # a server that no table reads is refused, and a topic of no team
-    environments.write_text(re.sub(r', (web|web-data|finance-data) = ("[^"]*"|\[[^]]*\])', "", environments.read_text()))
+    text = re.sub(r', (web|web-data|finance-data) = ("[^"]*"|\[[^]]*\])', "", environments.read_text())
+    local = re.search(r"\[environments\.local\]\n(?:.+\n)+", text)[0]
+    environments.write_text(f"{text}\n{local.replace('local', TWIN)}")
+    for source in (folder / "bronze").glob("*.yaml"):
+        source.write_text(re.sub(r"(.*environment: )local(.*\n)", rf"\g<0>\1{TWIN}\2", source.read_text()))
     return folder

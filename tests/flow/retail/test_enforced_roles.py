@@ -1,6 +1,5 @@
 """Each role of the deployed lake tries, by its own credentials, what some role may do to data, state, secrets: exactly those named succeed."""
 
-import contextlib
 from functools import cache, partial
 
 import boto3
@@ -49,12 +48,6 @@ MAY_PUT = {
     "BYPASS": set(),
 }
 MAY_DROP = {"INTENT": {"commit"}, "CERTIFIED": set(), "LOCK": set()}
-
-
-@pytest.fixture(scope="module")
-def lake(copy_of, tmp_path_factory):
-    with contextlib.ExitStack() as stack:
-        yield copy_of(stack, tmp_path_factory.mktemp("roles") / "home")
 
 
 def roles(lake):
