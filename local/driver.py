@@ -37,8 +37,8 @@ class Driver:
         self._jobs = 0
         port = self._listener.getsockname()[1]
         logs.mkdir(parents=True, exist_ok=True)
-        told = {"port": port, "token": self._token, "delta": "delta" in wanted.formats}
-        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
+        told = {"port": port, "token": self._token, "delta": "delta" in wanted.formats, "py_files": wanted.py_files}
+        self.child, self.scratch = start(wanted.of_the_jvm, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
     @property
@@ -46,16 +46,24 @@ class Driver:
         """Whether it may take another job."""
         return self.child.poll() is None and self._jobs < _JOBS
 
-    def run(self, script: Path, arguments: Sequence[str], log: Path, keys: Keys) -> bool:
-        """Hand over a job with its role's credentials; output goes to `log`. False when the driver cannot take it."""
+    def suits(self, wanted: Submission) -> bool:
+        """Whether its JVM is as a job with this submission wants it."""
+        return self.wanted.of_the_jvm == wanted.of_the_jvm
+
+    def run(self, script: Path, arguments: Sequence[str], log: Path, keys: Keys, wanted: Submission) -> bool:
+        """Hand over a job with its role's credentials; output goes to `log`. False when the driver cannot take it.
+
+        `wanted` differs from what the driver had at most by Python files, which it forgets then.
+        """
         while not self._ready.wait(0.2):
             if self.child.poll() is not None:
                 break
         if self._line is None or not self.is_usable:
             return False
         self._jobs += 1
+        self.wanted = wanted
         log.touch()
-        job = {"script": str(script), "arguments": list(arguments), "log": str(log), "keys": dict(keys.environment())}
+        job = {"script": str(script), "arguments": list(arguments), "log": str(log), "keys": dict(keys.environment()), "py_files": wanted.py_files}
         self._line.sendall(json.dumps(job).encode() + b"\n")
         return True
 

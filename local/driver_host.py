@@ -1,8 +1,9 @@
 """What `spark-submit` runs as a driver kept ready: one script after the other, each in a Python process of its own, in one JVM.
 
 Each is a fork of this process (but on macOS, where forks are not safe), which has imported what scripts import and does nothing else, above all not
-ask the JVM. A script finds the JVM as `spark-submit` would give it, builds its own session there, and leaves nothing: afterwards the context is
-stopped and what Spark, Delta and Hadoop keep in memory is dropped. Needs nothing of the laptop's code; ends when its line closes.
+ask the JVM; when a job comes with other code, what it had imported is forgotten. A script finds the JVM as `spark-submit` would give it, builds its
+own session there, and leaves nothing: afterwards the context is stopped and what Spark, Delta and Hadoop keep in memory is dropped. Needs nothing of
+the laptop's code; ends when its line closes.
 """
 
 import importlib
@@ -28,16 +29,29 @@ _PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": 
 def main() -> None:
     told = json.loads(os.environ.pop("SLUICE_DRIVER"))
     del sys.path[0]  # this file's folder, which scripts must not see
-    with suppress(ImportError):  # a script that wants it says better what is wrong
-        for name in _IMPORTED:
-            importlib.import_module(name)
+    code = bring(told["py_files"], in_place_of=[])
     with socket.create_connection(("127.0.0.1", told["port"])) as line:
         line.sendall(told["token"].encode())
         for text in line.makefile():
-            code = alone(line, run, **json.loads(text))
+            job = json.loads(text)
+            code = bring(job["py_files"], in_place_of=code)
+            ended = alone(line, run, **job)
             if alone(line, drop_state, delta=told["delta"]):
                 sys.exit("the JVM could not be cleared of what the script left")
-            line.sendall(f"{code}\n".encode())
+            line.sendall(f"{ended}\n".encode())
+
+
+def bring(py_files: list[str], *, in_place_of: list[str]) -> list[str]:
+    """Have imports find what is in these files, and import what scripts import; what came from the former files is forgotten. The files."""
+    sys.path[:] = [*py_files, *(entry for entry in sys.path if entry not in in_place_of)]
+    if py_files != in_place_of:
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(tuple(in_place_of)):
+                del sys.modules[name]
+    with suppress(ImportError):  # a script that wants it says better what is wrong
+        for name in _IMPORTED:
+            importlib.import_module(name)
+    return py_files
 
 
 def alone(line: socket.socket, act: Callable[..., None], **arguments: Any) -> int | None:
@@ -71,14 +85,17 @@ def sign_by(jvm: Any, keys: dict[str, str]) -> None:
             jvm.java.lang.System.clearProperty(name)
 
 
-def run(*, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> None:
-    """Be the script. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role."""
+def run(*, script: str, arguments: list[str], log: str, keys: dict[str, str], py_files: list[str]) -> None:
+    """Be the script. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role; a context
+    sends `py_files` to its workers, as `spark-submit` has it."""
     os.environ.update(keys)
     with open(log, "ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
     jvm = java()
     sign_by(jvm, keys)
+    for name in ("spark.submit.pyFiles", "spark.files"):
+        jvm.java.lang.System.setProperty(name, ",".join(py_files))
     stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
     jvm.java.lang.System.setErr(stream)
     jvm.java.lang.System.setOut(stream)

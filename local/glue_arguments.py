@@ -1,7 +1,7 @@
 """A Glue job's own arguments, read as Glue reads them: which are Glue's, which the script's, and how one `--conf` holds many."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from local.errors import LaptopError
 
@@ -14,12 +14,17 @@ _UNSUPPORTED = ("--additional-python-modules", "--extra-files")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What `spark-submit` is told of a job. Two jobs with equal submissions can run in the same kind of process."""
+    """What `spark-submit` is told of a job."""
 
     conf: tuple[str, ...]  # key=value
-    py_files: tuple[str, ...]  # s3:// addresses
-    jars: tuple[str, ...]  # s3:// addresses
+    py_files: tuple[str, ...]  # s3:// addresses, or where their copies lie
+    jars: tuple[str, ...]  # s3:// addresses, or where their copies lie
     formats: str
+
+    @property
+    def of_the_jvm(self) -> "Submission":
+        """Less the Python files: jobs that are equal in this can run in the same JVM."""
+        return replace(self, py_files=())
 
 
 def submission(arguments: Mapping[str, str]) -> Submission:

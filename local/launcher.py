@@ -62,7 +62,7 @@ class Launcher:
         shutil.rmtree(self._work / "scratch", ignore_errors=True)
 
     def launch(self, run: JobRun) -> "Running | Borrowed":
-        """Start a run: in the idle driver if that was started with the very same submission, else in a new process."""
+        """Start a run: in the idle driver if its JVM is as the job wants it, else in a new process."""
         s3 = self._aws.client_of(run.keys, "s3")
         wanted = self._submission(run.arguments, s3)
         script = self._fetch(run.script, s3)
@@ -71,7 +71,7 @@ class Launcher:
         arguments = script_arguments(run.arguments)
         driver = self._take(wanted)
         if driver is not None:
-            if driver.run(script, arguments, log, run.keys):
+            if driver.run(script, arguments, log, run.keys, wanted):
                 return Borrowed(run=run, driver=driver, children=self._children, log=log, over=self._after)
             driver.end(self._children)
         child, scratch = self._start(wanted, f"run-{run.run_id}", [str(script), *arguments], log, run.keys.environment())
@@ -79,7 +79,7 @@ class Launcher:
         return Running(run=run, child=child, children=self._children, log=log, scratch=scratch)
 
     def prepare(self, arguments: Mapping[str, str]) -> None:
-        """Have a driver ready for jobs with these arguments' submission. Any other idle one is ended."""
+        """Have a driver ready for jobs with these arguments. An idle one whose JVM is another is ended."""
         self._prepare(self._submission(arguments, self._s3))
 
     def close(self) -> None:
@@ -92,19 +92,19 @@ class Launcher:
 
     def _submission(self, arguments: Mapping[str, str], s3: Any) -> Submission:
         """A job's, less what follows from its size, for it runs at the laptop's, and less the shipped jars that every process here has already: then
-        jobs with and without them share a driver. All its code is fetched, as its role may."""
+        jobs with and without them share a driver. All its code is fetched, as its role may, and told by where it lies now."""
         asked = submission(arguments)
-        for address in asked.py_files:
-            self._fetch(address, s3)
+        jars = [self._fetch(address, s3) for address in asked.jars]
         return replace(
             asked,
             conf=tuple(setting for setting in asked.conf if setting.partition("=")[0] not in SIZE),
-            jars=tuple(address for address in asked.jars if not _is_here(self._fetch(address, s3))),
+            py_files=tuple(str(self._fetch(address, s3)) for address in asked.py_files),
+            jars=tuple(str(jar) for jar in jars if not _is_here(jar)),
         )
 
     def _prepare(self, wanted: Submission) -> None:
         with self._lock:
-            if self._stopping or (self._idle is not None and self._idle.wanted == wanted and self._idle.is_usable):
+            if self._stopping or (self._idle is not None and self._idle.suits(wanted) and self._idle.is_usable):
                 return
             former, self._idle = self._idle, Driver(wanted=wanted, start=self._start, logs=self._logs)
         if former is not None:
@@ -115,7 +115,7 @@ class Launcher:
 
     def _take(self, wanted: Submission) -> Driver | None:
         with self._lock:
-            if self._idle is None or self._idle.wanted != wanted:
+            if self._idle is None or not self._idle.suits(wanted):
                 return None
             taken, self._idle = self._idle, None
             return taken
@@ -138,9 +138,9 @@ class Launcher:
         conf = write_conf(self._work, formats=wanted.formats, aws=self._aws, warehouse=self._work / "warehouse")
         command = [str(spark_home() / "bin" / "spark-submit"), "--properties-file", str(conf / "spark-defaults.conf")]
         command += [part for setting in wanted.conf for part in ("--conf", setting)]
-        for option, addresses in (("--py-files", wanted.py_files), ("--jars", wanted.jars)):
-            if addresses:
-                command += [option, ",".join(str(self._fetch(address, self._s3)) for address in addresses)]
+        for option, files in (("--py-files", wanted.py_files), ("--jars", wanted.jars)):
+            if files:
+                command += [option, ",".join(files)]
         environment = {**process_environment(conf=conf, aws=self._aws, scratch=scratch, archive=archive_file()), **extra}
         with log.open("wb") as output:
             return self._children.start([*command, *application], env=environment, output=output, folder=scratch), scratch

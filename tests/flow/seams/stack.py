@@ -32,12 +32,16 @@ def upload(s3):
     for bucket in (CODE, BUCKET, FORBIDDEN):
         s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=FORBIDDEN, Key="it", Body=b"not to be read")
-    library, handler = (HERE / "probe_library.py").read_text(), (HERE / "handler.py").read_text()
+    handler = (HERE / "handler.py").read_text()
     s3.put_object(Bucket=CODE, Key="probe_job.py", Body=(HERE / "probe_job.py").read_bytes())
-    s3.put_object(Bucket=CODE, Key="library.zip", Body=zipped(probe_library=library))
+    upload_library(s3, greeting="hello from the zip")
     s3.put_object(Bucket=CODE, Key="function.zip", Body=zipped(lambdas__teller__handler=handler))
     for name, text in SCRIPTS.items():
         s3.put_object(Bucket=CODE, Key=name, Body=text.encode())
+
+
+def upload_library(s3, *, greeting):
+    s3.put_object(Bucket=CODE, Key="library.zip", Body=zipped(probe_library=f"GREETING = {greeting!r}\n"))
 
 
 def job(name, script, **properties):

@@ -1,1 +1,0 @@
-GREETING = "hello from the zip"
