@@ -38,7 +38,7 @@ class Driver:
         port = self._listener.getsockname()[1]
         logs.mkdir(parents=True, exist_ok=True)
         told = {"port": port, "token": self._token, "delta": "delta" in wanted.formats, "py_files": wanted.py_files}
-        self.child, self.scratch = start(wanted.of_the_jvm, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
+        self.child, self.scratch = start(wanted, name, [str(HOST)], logs / f"{name}.log", {"SLUICE_DRIVER": json.dumps(told)})
         threading.Thread(target=self._answer, daemon=True, name="driver-line").start()
 
     @property
@@ -53,7 +53,7 @@ class Driver:
     def run(self, script: Path, arguments: Sequence[str], log: Path, keys: Keys, wanted: Submission) -> bool:
         """Hand over a job with its role's credentials; output goes to `log`. False when the driver cannot take it.
 
-        `wanted` differs from what the driver had at most by Python files, which it forgets then.
+        `wanted` suits it; it may name other Python files than those of the jobs before.
         """
         while not self._ready.wait(0.2):
             if self.child.poll() is not None:

@@ -1,7 +1,7 @@
 """What `spark-submit` runs as a driver kept ready: one script after the other, each in a Python process of its own, in one JVM.
 
 Each is a fork of this process (but on macOS, where forks are not safe), which has imported what scripts import and does nothing else, above all not
-ask the JVM; when a job comes with other code, what it had imported is forgotten. A script finds the JVM as `spark-submit` would give it, builds its
+ask the JVM; when a job comes with other Python files, it begins anew with those. A script finds the JVM as `spark-submit` would give it, builds its
 own session there, and leaves nothing: afterwards the context is stopped and what Spark, Delta and Hadoop keep in memory is dropped. Needs nothing of
 the laptop's code; ends when its line closes.
 """
@@ -29,29 +29,60 @@ _PROPERTIES = {"AWS_ACCESS_KEY_ID": "aws.accessKeyId", "AWS_SECRET_ACCESS_KEY": 
 def main() -> None:
     told = json.loads(os.environ.pop("SLUICE_DRIVER"))
     del sys.path[0]  # this file's folder, which scripts must not see
-    code = bring(told["py_files"], in_place_of=[])
-    with socket.create_connection(("127.0.0.1", told["port"])) as line:
-        line.sendall(told["token"].encode())
-        for text in line.makefile():
-            job = json.loads(text)
-            code = bring(job["py_files"], in_place_of=code)
-            ended = alone(line, run, **job)
-            if alone(line, drop_state, delta=told["delta"]):
-                sys.exit("the JVM could not be cleared of what the script left")
-            line.sendall(f"{ended}\n".encode())
-
-
-def bring(py_files: list[str], *, in_place_of: list[str]) -> list[str]:
-    """Have imports find what is in these files, and import what scripts import; what came from the former files is forgotten. The files."""
-    sys.path[:] = [*py_files, *(entry for entry in sys.path if entry not in in_place_of)]
-    if py_files != in_place_of:
-        for name, module in list(sys.modules.items()):
-            if (getattr(module, "__file__", None) or "").startswith(tuple(in_place_of)):
-                del sys.modules[name]
-    with suppress(ImportError):  # a script that wants it says better what is wrong
+    with suppress(Exception):  # a script that wants it says better what is wrong
         for name in _IMPORTED:
             importlib.import_module(name)
-    return py_files
+    with _line(told) as line:
+        if "job" in told:
+            serve(line, told, told["job"])
+        for text in line.makefile():
+            job = json.loads(text)
+            if job["py_files"] != told["py_files"]:
+                begin_anew(line, told, job)
+            serve(line, told, job)
+
+
+def serve(line: socket.socket, told: dict[str, Any], job: dict[str, Any]) -> None:
+    """Do a job, clear the JVM, and answer the script's exit code."""
+    code = alone(line, run, **{name: job[name] for name in ("script", "arguments", "log", "keys")})
+    if alone(line, drop_state, delta=told["delta"]):
+        sys.exit("the JVM could not be cleared of what the script left")
+    line.sendall(f"{code}\n".encode())
+
+
+def begin_anew(line: socket.socket, told: dict[str, Any], job: dict[str, Any]) -> None:
+    """Be another Python process beside the same JVM, with the job's Python files in the place of the former, and do the job first."""
+    former, py_files = told["py_files"], job["py_files"]
+    if alone(line, tell_of_files, former=former, py_files=py_files):
+        sys.exit("the JVM could not be told of the code")
+    others = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path not in _import_paths(former)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*_import_paths(py_files), *others])
+    os.environ["SLUICE_DRIVER"] = json.dumps({**told, "py_files": py_files, "line": line.fileno(), "job": job})
+    os.set_inheritable(line.fileno(), True)
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def tell_of_files(*, former: list[str], py_files: list[str]) -> None:
+    """Have contexts send these files to their workers, as `spark-submit` has it, and no longer the former."""
+    system = java().java.lang.System
+    for name in ("spark.submit.pyFiles", "spark.files"):
+        others = [file for file in (system.getProperty(name) or "").split(",") if file and not file.endswith(tuple(former))]
+        system.setProperty(name, ",".join([*others, *py_files]))
+
+
+def _line(told: dict[str, Any]) -> socket.socket:
+    """To the laptop; after a new beginning it is there already."""
+    if "line" in told:
+        os.set_inheritable(told["line"], False)
+        return socket.socket(fileno=told["line"])
+    line = socket.create_connection(("127.0.0.1", told["port"]))
+    line.sendall(told["token"].encode())
+    return line
+
+
+def _import_paths(py_files: list[str]) -> list[str]:
+    """Where Python finds them: in an archive, or beside a module."""
+    return [str(Path(file).parent) if file.endswith(".py") else file for file in py_files]
 
 
 def alone(line: socket.socket, act: Callable[..., None], **arguments: Any) -> int | None:
@@ -85,17 +116,14 @@ def sign_by(jvm: Any, keys: dict[str, str]) -> None:
             jvm.java.lang.System.clearProperty(name)
 
 
-def run(*, script: str, arguments: list[str], log: str, keys: dict[str, str], py_files: list[str]) -> None:
-    """Be the script. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role; a context
-    sends `py_files` to its workers, as `spark-submit` has it."""
+def run(*, script: str, arguments: list[str], log: str, keys: dict[str, str]) -> None:
+    """Be the script. Its output, and from now on the JVM's, is added to `log`; both sign their requests by `keys`, of the job's role."""
     os.environ.update(keys)
     with open(log, "ab") as output:
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
     jvm = java()
     sign_by(jvm, keys)
-    for name in ("spark.submit.pyFiles", "spark.files"):
-        jvm.java.lang.System.setProperty(name, ",".join(py_files))
     stream = jvm.java.io.PrintStream(jvm.java.io.FileOutputStream(log, True), True)
     jvm.java.lang.System.setErr(stream)
     jvm.java.lang.System.setOut(stream)

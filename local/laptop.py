@@ -62,8 +62,7 @@ class Execution:
 class Laptop:
     """AWS and the shop on this machine. State lives in `home` and outlives `down`; `lake` is what gets deployed.
 
-    As a context manager it is up within the block and ends with this process, however that ends. One home may hold several lakes, each of
-    another environment: they read one shop.
+    As a context manager it is up within the block and ends with this process, however that ends.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class Launcher:
     def launch(self, run: JobRun) -> "Running | Borrowed":
         """Start a run: in the idle driver if its JVM is as the job wants it, else in a new process."""
         s3 = self._aws.client_of(run.keys, "s3")
-        wanted = self._submission(run.arguments, s3)
+        wanted = self._located(run.arguments, s3)
         script = self._fetch(run.script, s3)
         log = self._logs / run.job / f"{run.run_id}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class Launcher:
 
     def prepare(self, arguments: Mapping[str, str]) -> None:
         """Have a driver ready for jobs with these arguments. An idle one whose JVM is another is ended."""
-        self._prepare(self._submission(arguments, self._s3))
+        self._prepare(self._located(arguments, self._s3))
 
     def close(self) -> None:
         """End the idle driver and start no other."""
@@ -90,9 +90,9 @@ class Launcher:
         if former is not None:
             former.end(self._children)
 
-    def _submission(self, arguments: Mapping[str, str], s3: Any) -> Submission:
-        """A job's, less what follows from its size, for it runs at the laptop's, and less the shipped jars that every process here has already: then
-        jobs with and without them share a driver. All its code is fetched, as its role may, and told by where it lies now."""
+    def _located(self, arguments: Mapping[str, str], s3: Any) -> Submission:
+        """A job's submission with copies of its files in place of their addresses, fetched as its role may. Without what follows from its size, for
+        it runs at the laptop's, and without shipped jars that every process here has already: then jobs with and without them share a driver."""
         asked = submission(arguments)
         jars = [self._fetch(address, s3) for address in asked.jars]
         return replace(

@@ -9,11 +9,11 @@ settings.load_profile("busy")
 
 # The tests of each share a laptop or a Spark session, and so one worker.
 _TOGETHER = ("tests/flow/retail/", "tests/spark/")
-_FIRST = ("/flow/retail/", "/spark/", "/flow/test_second_lake")
+_FIRST = (*_TOGETHER, "tests/flow/test_second_lake")
 
 
 class ByFileOrFolder(LoadFileScheduling):
-    """A worker takes a file at a time, or a folder whose tests belong together."""
+    """A worker takes a file at a time, or a folder whose tests belong together, whatever `--dist` says."""
 
     def _split_scope(self, nodeid):
         return next((folder for folder in _TOGETHER if nodeid.startswith(folder)), super()._split_scope(nodeid))
@@ -25,4 +25,4 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: next((place for place, part in enumerate(_FIRST) if part in str(item.path)), len(_FIRST)))
+    items.sort(key=lambda item: next((place for place, start in enumerate(_FIRST) if item.nodeid.startswith(start)), len(_FIRST)))

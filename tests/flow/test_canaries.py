@@ -50,11 +50,13 @@ def lake(tmp_path):
 
 
 def test_personal_data_is_nowhere_but_at_its_source(lake):
-    """In sound rows and in rejects of every kind, after a run whose sources failed over these very values and one that took them all in."""
+    """In sound rows and in rejects of every kind that come to a lake that has rows, after a run whose sources failed over these very values and one
+    that took them all in."""
     compiled = compile_lake(lake.laptop.lake)
     sources, word, decoy = classified_sources(compiled), new_word(), new_word()
     # Gold is made of what silver holds.
     reading = {"tables": [table.name for table in compiled.tables if classified(table) and table.layer != "gold"]}
+    assert "SUCCEEDED" == lake.run(**reading)[1].status
     plans = lake.laptop.home / "plans"
     _open_plans(lake, plans)
     with lake.laptop._source().connect(autocommit=True) as shop:

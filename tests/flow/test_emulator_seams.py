@@ -74,20 +74,20 @@ def woke_up(laptop, answer):
 
 def test_a_job_wakes_up_the_same_in_a_driver_kept_ready_as_in_a_process_of_its_own(laptop):
     """Same session, same arguments, same library, nothing of the job before: a driver kept ready hides the start-up and nothing else. It takes on
-    a library that was deployed meanwhile."""
+    a library that was deployed meanwhile, also one that breaks what drivers import ahead."""
     new, took_new = woke_up(laptop, "new")
     until(lambda: list(laptop.home.glob("logs/glue/driver-*.log")))
 
     first, took_first = woke_up(laptop, "first")
     again, took_again = woke_up(laptop, "again")
-    stack.upload_library(laptop.client("s3"), greeting="hello from another zip")
+    stack.upload_library(laptop.client("s3"), greeting="hello from another zip", shared__job="raise ValueError('broken')")
     redeployed, _ = woke_up(laptop, "redeployed")
 
     print(f"new {took_new:.1f} s, kept ready {took_first:.1f} s, again {took_again:.1f} s")
     processes = [seen.pop("process") for seen in (new, first, again, redeployed)]
-    assert new == first == again == redeployed | {"greeting": new["greeting"]}
+    assert new == first == again == redeployed | {"greeting": new["greeting"], "workers": new["workers"]}
     assert processes[0] != processes[1] == processes[2] == processes[3]
-    assert "hello from another zip" == redeployed["greeting"]
+    assert ["hello from another zip"] == [redeployed["greeting"]] == redeployed["workers"]
     assert [3, "hello from the zip", "__main__", "UTC", "UTC", True] == [new[k] for k in ("rows", "greeting", "name", "zone", "now", "has_run_id")]
     assert ("probe/job-probe", True, True) == (new["role"], new["python_refused"], new["jvm_refused"])
     assert not new["sees_checkout"]

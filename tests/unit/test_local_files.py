@@ -90,7 +90,7 @@ def put(tmp_path, client=None, **types):
 
 def test_a_laptop_that_was_killed_is_not_up(tmp_path):
     """The file says a process; only that very process counts."""
-    (tmp_path / "laptop.json").write_text(json.dumps({"pid": 1, "started": "never", "endpoint": "", "account": "", "region": "", "database": None}))
+    (tmp_path / "laptop.json").write_text(json.dumps({"pid": 1, "started": "never", "endpoint": "", "account": "", "region": "", "database": {}}))
 
     with pytest.raises(NotUp, match="it was killed; start it with `sluice local up`|was killed"):
         Laptop(tmp_path).status()

@@ -33,12 +33,16 @@ def test_the_script_gets_all_but_what_glue_takes():
     assert ["--environment", "local", "--flag", "--JOB_RUN_ID", "jr_1"] == script_arguments(given)
 
 
-def test_jobs_that_differ_only_in_their_run_can_share_a_kind_of_process():
-    """That is what lets a driver kept ready take the next stage's job."""
+def test_jobs_that_differ_only_in_their_run_or_their_python_files_can_share_a_jvm():
+    """That is what lets a driver kept ready take the next stage's job, and one of the next deployment."""
     common = {"--conf": "a=1", "--extra-py-files": "s3://b/1.zip, s3://b/2.zip", "--datalake-formats": "delta"}
+    redeployed = submission({**common, "--extra-py-files": "s3://b/3.zip"})
+    others = [submission({**common, **more}) for more in ({"--conf": "a=2"}, {"--extra-jars": "s3://b/1.jar"}, {"--datalake-formats": ""})]
 
     assert submission({**common, "--run": "r1"}) == submission({**common, "--run": "r2", "--group": "g"})
-    assert submission(common) != submission({**common, "--extra-py-files": "s3://b/3.zip"})
+    assert submission(common) != redeployed
+    assert submission(common).of_the_jvm == redeployed.of_the_jvm
+    assert submission(common).of_the_jvm not in [other.of_the_jvm for other in others]
     assert ("s3://b/1.zip", "s3://b/2.zip") == submission(common).py_files
 
 

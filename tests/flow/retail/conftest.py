@@ -6,7 +6,7 @@ import pytest
 from tests.flow.few_days import lake_of_few_days
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def first_run(tmp_path_factory):
     """The lake after its first run, the run, and how that ended."""
     with lake_of_few_days(tmp_path_factory.mktemp("retail") / "home") as lake:
@@ -14,6 +14,6 @@ def first_run(tmp_path_factory):
         yield lake, run, ended
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lake(first_run):
     return first_run[0]

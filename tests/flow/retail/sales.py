@@ -24,7 +24,7 @@ SELECT o.order_id FROM silver.orders AS o JOIN changed.gold.dim_product AS p ON 
 
 
 def sales_lake(folder: Path) -> Path:
-    """The lake in a new folder, with one fact, of products alone, and all that it needs. Of a copied lake its first run computes the fact anew."""
+    """The lake in a new folder, with one fact, of products alone, and all that it needs; and with an environment more, `TWIN`."""
     shutil.copytree(ROOT / "lake", folder)
     fact = folder / "gold" / "fact_sales"
     fact.with_suffix(".sql").write_text(_SQL)

@@ -33,9 +33,11 @@ def test_a_source_that_is_down_fails_the_run_and_nothing_is_held(lake):
     port = lake.laptop.status().database.port
     secrets.put_secret_value(SecretId=name, SecretString=good.replace(str(port), "1"))
 
-    run, ended = lake.run(tables=["silver.orders"])
+    try:
+        run, ended = lake.run(tables=["silver.orders"])
+    finally:
+        secrets.put_secret_value(SecretId=name, SecretString=good)
 
-    secrets.put_secret_value(SecretId=name, SecretString=good)
     assert ("FAILED", "failed") == (ended.status, lake.record(run).status)
     assert "SourceUnavailable" in ended.cause
     assert {"run-failed"} <= rings(lake)

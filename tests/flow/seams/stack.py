@@ -40,8 +40,8 @@ def upload(s3):
         s3.put_object(Bucket=CODE, Key=name, Body=text.encode())
 
 
-def upload_library(s3, *, greeting):
-    s3.put_object(Bucket=CODE, Key="library.zip", Body=zipped(probe_library=f"GREETING = {greeting!r}\n"))
+def upload_library(s3, *, greeting, **modules):
+    s3.put_object(Bucket=CODE, Key="library.zip", Body=zipped(probe_library=f"GREETING = {greeting!r}\n", **modules))
 
 
 def job(name, script, **properties):
