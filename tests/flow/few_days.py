@@ -5,7 +5,7 @@ import contextlib
 from local.laptop import Laptop
 from tests.flow.lake_reader import Lake
 
-DAYS, ORDERS = 6, 240  # facts lie in a partition a day
+DAYS, ORDERS = 3, 240  # facts lie in a partition a day
 
 
 @contextlib.contextmanager
