@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,13 @@ def main() -> None:
         for name in _IMPORTED:
             importlib.import_module(name)
     with _line(told) as line:
-        if "job" in told:
-            serve(line, told, told["job"])
-        for text in line.makefile():
-            job = json.loads(text)
+        for job in chain(told.get("begun", ()), map(json.loads, line.makefile())):
             if job["py_files"] != told["py_files"]:
                 begin_anew(line, told, job)
-            serve(line, told, job)
-
-
-def serve(line: socket.socket, told: dict[str, Any], job: dict[str, Any]) -> None:
-    """Do a job, clear the JVM, and answer the script's exit code."""
-    code = alone(line, run, **{name: job[name] for name in ("script", "arguments", "log", "keys")})
-    if alone(line, drop_state, delta=told["delta"]):
-        sys.exit("the JVM could not be cleared of what the script left")
-    line.sendall(f"{code}\n".encode())
+            code = alone(line, run, **{name: job[name] for name in ("script", "arguments", "log", "keys")})
+            if alone(line, drop_state, delta=told["delta"]):
+                sys.exit("the JVM could not be cleared of what the script left")
+            line.sendall(f"{code}\n".encode())
 
 
 def begin_anew(line: socket.socket, told: dict[str, Any], job: dict[str, Any]) -> None:
@@ -57,7 +50,7 @@ def begin_anew(line: socket.socket, told: dict[str, Any], job: dict[str, Any]) -
         sys.exit("the JVM could not be told of the code")
     others = [path for path in os.environ["PYTHONPATH"].split(os.pathsep) if path not in _import_paths(former)]
     os.environ["PYTHONPATH"] = os.pathsep.join([*_import_paths(py_files), *others])
-    os.environ["SLUICE_DRIVER"] = json.dumps({**told, "py_files": py_files, "line": line.fileno(), "job": job})
+    os.environ["SLUICE_DRIVER"] = json.dumps({**told, "py_files": py_files, "line": line.fileno(), "begun": [job]})
     os.set_inheritable(line.fileno(), True)
     os.execv(sys.executable, [sys.executable, *sys.argv])
 

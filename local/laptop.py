@@ -174,7 +174,7 @@ class Laptop:
 
     @property
     def shop(self) -> Shop:
-        return Shop(self._source(), ledger=self.home / "ledger.json", put=Treasury(self.client("s3")).put)
+        return Shop(self.status().database, ledger=self.home / "ledger.json", put=Treasury(self.client("s3")).put)
 
     def deploy(self) -> None:
         """Synthesize the lake and bring every stack and secret to it."""
@@ -237,11 +237,8 @@ class Laptop:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
-    def _source(self) -> Database:
-        return self.status().database
-
     def _put_secrets(self) -> None:
-        put_secrets(self._compiled_lake(), self.environment(), database=self._source(), own=self.home / "secrets.toml", aws=self.aws)
+        put_secrets(self._compiled_lake(), self.environment(), database=self.status().database, own=self.home / "secrets.toml", aws=self.aws)
 
     def _compiled_lake(self) -> Lake:
         if self._compiled is None:

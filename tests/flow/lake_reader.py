@@ -70,7 +70,7 @@ class Lake:
         return Counter(found["JobName"].rsplit("-", 1)[1] for found in runs if found["Arguments"]["--run"] == run)
 
     def source(self, question: str) -> list[tuple]:
-        with self.laptop._source().connect() as connection:
+        with self.laptop.status().database.connect() as connection:
             return connection.execute(question).fetchall()
 
     def rate_lines(self) -> list[list[str]]:
@@ -81,7 +81,7 @@ class Lake:
         return [line.split(",") for text in texts for line in text.splitlines()[1:]]
 
     def execute(self, statement: str) -> None:
-        with self.laptop._source().connect() as connection:
+        with self.laptop.status().database.connect() as connection:
             connection.execute(statement)
 
     def run(self, **given) -> tuple[str, object]:

@@ -59,7 +59,7 @@ def test_personal_data_is_nowhere_but_at_its_source(lake):
     assert "SUCCEEDED" == lake.run(**reading)[1].status
     plans = lake.laptop.home / "plans"
     _open_plans(lake, plans)
-    with lake.laptop._source().connect(autocommit=True) as shop:
+    with lake.laptop.status().database.connect(autocommit=True) as shop:
         planted = [row for table in sources for row in plant(shop, table, word)]
         for way, table in enumerate(sources):
             break_source(shop, table, word, way=way, reader=lake.laptop.status().database.reader)
