@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,11 +31,14 @@ PINS = (
 # The SDK's bundle alone is over 600 MB and holds nothing S3A needs; wildfly's OpenSSL binding is optional and native.
 EXCLUDES = ("software.amazon.awssdk:bundle", "org.wildfly.openssl:wildfly-openssl")
 _TIMEOUT_S = 1200
+# Hadoop's defaults for what runs no Spark job here, two thirds of the configuration that each scan and write serializes, entry by entry.
+_DEFAULTS_LEFT_OUT = ("mapred-default.xml", "yarn-default.xml")
+_DEFAULTS_JAR = "a_hadoop-defaults-left-out.jar"  # the first by name: before Spark's, whose jars hold them
 
 
 def stamp() -> str:
     """What `.cache/jars` must have been resolved from to be used."""
-    return "\n".join([*PINS, *(f"-{excluded}" for excluded in EXCLUDES)]) + "\n"
+    return "\n".join([*PINS, *(f"-{excluded}" for excluded in (*EXCLUDES, *_DEFAULTS_LEFT_OUT))]) + "\n"
 
 
 def jars_are_ready() -> bool:
@@ -99,6 +103,9 @@ def _resolved() -> Path:
 
 
 def _swap_in(resolved: Path) -> None:
+    with zipfile.ZipFile(resolved / _DEFAULTS_JAR, "w") as jar:
+        for name in _DEFAULTS_LEFT_OUT:
+            jar.writestr(name, "<configuration/>")
     (resolved / "stamp").write_text(stamp(), encoding="utf-8")
     shutil.rmtree(JARS, ignore_errors=True)
     resolved.rename(JARS)
