@@ -34,7 +34,7 @@ from local.shop_rows import (
     rates_of,
 )
 
-DAYS, ORDERS = 30, 20_000
+DAYS, ORDERS = 30, 40_000
 _FAULTS_OF_EACH_KIND = 2
 _DAYS_RESTATED = 3  # by each file of the treasury while the shop trades: orders are worth something else than they were
 _TABLES = """
