@@ -1,4 +1,5 @@
-"""Owns `.cache/jars`: what Glue 6.0 has built in and a laptop has not. Resolved once by Spark's own Ivy, kept whole or not at all."""
+"""Owns `.cache/jars`: what Glue 6.0 has built in and a laptop has not, resolved once by Spark's own Ivy, and one jar made here. Kept whole or not at
+all."""
 
 import fcntl
 import os
@@ -31,13 +32,13 @@ PINS = (
 # The SDK's bundle alone is over 600 MB and holds nothing S3A needs; wildfly's OpenSSL binding is optional and native.
 EXCLUDES = ("software.amazon.awssdk:bundle", "org.wildfly.openssl:wildfly-openssl")
 _TIMEOUT_S = 1200
-# Hadoop's defaults for what runs no Spark job here, two thirds of the configuration that each scan and write serializes, entry by entry.
+# Defaults of MapReduce and YARN, which no job here reads: two thirds of the configuration that each scan and write serializes, entry by entry.
 _DEFAULTS_LEFT_OUT = ("mapred-default.xml", "yarn-default.xml")
-_DEFAULTS_JAR = "a_hadoop-defaults-left-out.jar"  # the first by name: before Spark's, whose jars hold them
+_DEFAULTS_JAR = "sluice_hadoop-defaults-left-out.jar"  # `class_path` puts it before Spark's own jars, of which hadoop-client-api holds them
 
 
 def stamp() -> str:
-    """What `.cache/jars` must have been resolved from to be used."""
+    """What `.cache/jars` must have been made of to be used."""
     return "\n".join([*PINS, *(f"-{excluded}" for excluded in (*EXCLUDES, *_DEFAULTS_LEFT_OUT))]) + "\n"
 
 
@@ -66,7 +67,9 @@ def resolve_jars() -> bool:
     with _alone():
         if jars_are_ready():
             return False
-        _swap_in(_resolved())
+        resolved = _resolved()
+        _leave_defaults_out(resolved)
+        _swap_in(resolved)
     return True
 
 
@@ -102,10 +105,13 @@ def _resolved() -> Path:
     return ivy / "jars"
 
 
-def _swap_in(resolved: Path) -> None:
-    with zipfile.ZipFile(resolved / _DEFAULTS_JAR, "w") as jar:
+def _leave_defaults_out(jars: Path) -> None:
+    with zipfile.ZipFile(jars / _DEFAULTS_JAR, "w") as jar:
         for name in _DEFAULTS_LEFT_OUT:
             jar.writestr(name, "<configuration/>")
+
+
+def _swap_in(resolved: Path) -> None:
     (resolved / "stamp").write_text(stamp(), encoding="utf-8")
     shutil.rmtree(JARS, ignore_errors=True)
     resolved.rename(JARS)

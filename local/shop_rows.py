@@ -151,8 +151,8 @@ def make_orders(
 
 
 def make_events(random: Random, orders: Sequence[Order]) -> list[Event]:
-    """What customers did on the web in the hour before every fourth of these orders, which were placed there: three events an order, and of every
-    fiftieth a second copy, recorded later.
+    """The web events of every fourth of these orders, the share that is placed on the web: three in the hour before each, and of every fiftieth
+    event a second copy, recorded later.
 
     All is recorded at least ten minutes before the order was placed: what the tracker has not loaded yet is in nobody's window.
     """

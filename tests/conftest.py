@@ -1,7 +1,5 @@
 """For every test: properties are judged by what they find, not by how busy the machine is; what is dear is made once; the longest begins first."""
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
@@ -12,8 +10,6 @@ settings.load_profile("busy")
 # The tests of each share a laptop or a Spark session, and so one worker.
 _TOGETHER = ("tests/flow/retail/", "tests/spark/")
 _FIRST = (*_TOGETHER, "tests/flow/test_second_lake")
-# What takes longest goes before the others where cores are few: two of them would else wait for it at the end.
-_LONGEST, _OTHERS_NICENESS = "tests/spark/", 5
 
 
 class ByFileOrFolder(LoadFileScheduling):
@@ -26,11 +22,6 @@ class ByFileOrFolder(LoadFileScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return ByFileOrFolder(config, log)
-
-
-def pytest_runtest_setup(item):
-    if not item.nodeid.startswith(_LONGEST) and os.nice(0) < _OTHERS_NICENESS:
-        os.nice(_OTHERS_NICENESS)
 
 
 def pytest_collection_modifyitems(items):

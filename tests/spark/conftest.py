@@ -19,8 +19,8 @@ _IN_FOLDERS = {
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
     "spark.sql.streaming.checkpointFileManagerClass": "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager",
 }
-# One JVM for all tests is worth the optimizing compiler, and minutes are too short for it to begin with a method as early as it would for days:
-# four times later is a twelfth less processor time for the same wall time.
+# One JVM for all tests is worth the optimizing compiler. Its thresholds are meant for processes that run for days: four times as high, they spare a
+# twelfth of the processor time at the same wall time.
 _LATER = {"InvocationThreshold": 20_000, "MinInvocationThreshold": 2_400, "CompileThreshold": 60_000, "BackEdgeThreshold": 160_000}
 _LONG = "-XX:TieredStopAtLevel=4 " + " ".join(f"-XX:Tier4{name}={count}" for name, count in _LATER.items())
 

@@ -121,8 +121,9 @@ def test_spark_keeps_its_own_libraries_and_delta_comes_only_when_asked_for(built
     """The AWS SDK's older netty in front of Spark's breaks the session; a job without --datalake-formats has no Delta on Glue either."""
     with_delta, without = class_path("delta"), class_path("")
 
-    assert ["io.delta_delta-spark_2.13-4.2.0.jar", "org.apache.hadoop_hadoop-aws-3.4.2.jar"] == names(with_delta)
-    assert ["org.apache.hadoop_hadoop-aws-3.4.2.jar"] == names(without)
+    every = ["org.apache.hadoop_hadoop-aws-3.4.2.jar", "sluice_hadoop-defaults-left-out.jar"]
+    assert ["io.delta_delta-spark_2.13-4.2.0.jar", *every] == names(with_delta)
+    assert every == names(without)
     with pytest.raises(LaptopError, match="--datalake-formats hudi"):
         class_path("hudi")
 
@@ -162,6 +163,7 @@ def built_in(tmp_path, monkeypatch):
     folder.mkdir()
     for name in ("io.delta_delta-spark_2.13-4.2.0", "io.netty_netty-common-4.1.112.Final", "org.apache.hadoop_hadoop-aws-3.4.2"):
         (folder / f"{name}.jar").touch()
+    jars._leave_defaults_out(folder)
     (folder / "stamp").write_text(jars.stamp())
     monkeypatch.setattr(jars, "JARS", folder)
     monkeypatch.setenv("AWS_PROFILE", "production")
